@@ -1,0 +1,1 @@
+"""Task distributions p(T) of the three domains."""

@@ -1,0 +1,90 @@
+"""Flags of every domain and method. Those left out take the preset's value."""
+
+from typing import Any
+
+from absl import flags as absl_flags
+
+from mmaml_tf.config import LR_SCHEDULES, METHODS, ConfigError
+
+MODES = ("train", "evaluate", "export", "report")
+PRESETS = ("paper", "quick")
+FLAGS = absl_flags.FLAGS
+
+# What is asked of a run, as opposed to what the run is.
+absl_flags.DEFINE_enum("method", "mumomaml", METHODS, "Meta-learning method.")
+absl_flags.DEFINE_string(
+    "domain", None, "Task distribution, such as regression_2mode. See the README for all."
+)
+absl_flags.DEFINE_enum(
+    "mode",
+    "train",
+    MODES,
+    "train: train (resuming if the folder holds the same run), then evaluate, draw and export. "
+    "evaluate, export: do that with the run's last checkpoint. "
+    "report: compare several run folders in a table and figures.",
+)
+absl_flags.DEFINE_enum("preset", "paper", PRESETS, "Full paper scale, or a few minutes.")
+absl_flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Run folder. Default: runs/<domain>/<method>[-<modulation>]/seed<N>, or "
+    "runs/<domain>/report for --mode=report.",
+)
+absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
+absl_flags.DEFINE_list(
+    "runs", None, "Run folders to report on. Default: all of runs/<domain> that were evaluated."
+)
+
+# What the run is. Names are the config's field names.
+_COMMON = (
+    absl_flags.DEFINE_string(
+        "modulation", None, "How mumomaml modulates: film (default), sigmoid or softmax."
+    ),
+    absl_flags.DEFINE_integer("seed", None, "Of initial weights and training tasks."),
+    absl_flags.DEFINE_integer("iterations", None, "Meta-iterations."),
+    absl_flags.DEFINE_integer("meta_batch_size", None, "Tasks per meta-iteration."),
+    absl_flags.DEFINE_integer("inner_steps", None, "Gradient steps on a support set."),
+    absl_flags.DEFINE_float("inner_lr", None, "Learning rate of the inner steps (alpha)."),
+    absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
+    absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
+    absl_flags.DEFINE_bool("first_order", None, "Ignore second derivatives (first-order MAML)."),
+    absl_flags.DEFINE_float("inner_clip_norm", None, "Limit of a task's inner gradient norm."),
+    absl_flags.DEFINE_float("inner_clip_value", None, "Limit of each inner gradient element."),
+    absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm."),
+    absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
+    absl_flags.DEFINE_integer("log_every", None, "Iterations per row of metrics.csv."),
+    absl_flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints."),
+    absl_flags.DEFINE_integer("eval_tasks", None, "Fresh tasks to evaluate on."),
+    absl_flags.DEFINE_integer("eval_seed", None, "Of the evaluation tasks."),
+)
+
+
+_all_settings = {holder.name for holder in _COMMON}
+
+
+def settings(*holders: absl_flags.FlagHolder) -> tuple[str, ...]:
+    """Declares a domain's own flags as settings, so that other domains can refuse them."""
+    names = tuple(holder.name for holder in holders)
+    _all_settings.update(names)
+    return names
+
+
+def given(own: tuple[str, ...]) -> dict[str, Any]:
+    """The settings made on the command line, by config field name.
+
+    Args:
+      own: the domain's own flags (what `settings` returned); the common ones are added.
+
+    Raises:
+      ConfigError: if a setting of another domain was made.
+    """
+    allowed = {holder.name for holder in _COMMON} | set(own)
+    chosen = {}
+    for name in sorted(_all_settings):
+        flag = FLAGS[name]
+        if not flag.present:
+            continue
+        if name not in allowed:
+            raise ConfigError(name, flag.value, f"not a setting of --domain={FLAGS.domain}")
+        chosen[name] = flag.value
+    return chosen

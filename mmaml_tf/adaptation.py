@@ -1,0 +1,101 @@
+"""The inner loop of Algorithm 1: gradient steps on theta, tau held fixed, nothing assigned."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from mmaml_tf.networks import BaseNetwork
+
+TaskLoss = Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """How theta is adapted to a support set.
+
+    Attributes:
+      num_steps: S, gradient steps; 0 leaves theta as it is.
+      learning_rate: alpha.
+      first_order: treat every inner gradient as a constant (first-order MAML): the
+        meta-gradient then ignores second derivatives.
+      clip_norm: each task's gradient is scaled down to this global norm at most; None for no limit.
+      clip_value: each gradient element is clamped to +- this value; None for no limit. Needs the
+        gradient multiplied out, so it goes with materialised fast weights only.
+    """
+
+    num_steps: int
+    learning_rate: float
+    first_order: bool = False
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+    def step(
+        self,
+        network: BaseNetwork,
+        fast: list[Any],
+        tau: list[tf.Tensor] | None,
+        x: tf.Tensor,
+        loss: TaskLoss,
+        learning_rate: float | tf.Tensor | None = None,
+    ) -> tuple[list[Any], tf.Tensor]:
+        """One step: theta'' = theta' - alpha grad_theta' L(f(x; theta', tau)).
+
+        The tape differentiates the *sum* over tasks; since no task's loss depends on another
+        task's fast weights, that gives every task its own gradient at once.
+
+        Args:
+          network: the base network f.
+          fast: theta'.
+          tau: modulation parameters, or None.
+          x: support inputs, [tasks, K, in_dim].
+          loss: outputs [tasks, K, out_dim] -> each task's loss [tasks].
+          learning_rate: alpha for this step; the loop's own by default.
+
+        Returns:
+          theta'' and the tasks' losses [tasks] before the step.
+        """
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            outputs, trace = network.forward(x, fast, tau, watch=tape.watch)
+            losses = loss(outputs)
+            total = tf.reduce_sum(losses)
+        gradients = network.gradients(trace, tape.gradient(total, network.leaves(trace)))
+        if self.first_order:
+            gradients = tf.nest.map_structure(tf.stop_gradient, gradients)
+        if self.clip_value is not None:
+            gradients = [g.formed().clipped_by_value(self.clip_value) for g in gradients]
+        step_size = self.learning_rate if learning_rate is None else learning_rate
+        if self.clip_norm is not None:
+            step_size *= norm_clip_factor(gradients, self.clip_norm)
+        step_size = tf.cast(step_size, x.dtype)
+        return [w.updated(g, step_size) for w, g in zip(fast, gradients, strict=True)], losses
+
+    def adapt(
+        self,
+        network: BaseNetwork,
+        fast: list[Any],
+        tau: list[tf.Tensor] | None,
+        x: tf.Tensor,
+        loss: TaskLoss,
+    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+        """All S steps on the same support set.
+
+        Returns:
+          theta' after 0, 1, ..., S steps, and the support losses [tasks] before the first step
+          (None without steps).
+        """
+        trajectory, first_losses = [fast], None
+        for _ in range(self.num_steps):
+            fast, losses = self.step(network, fast, tau, x, loss)
+            trajectory.append(fast)
+            first_losses = losses if first_losses is None else first_losses
+        return trajectory, first_losses
+
+
+def norm_clip_factor(gradients: list[Any], limit: float) -> tf.Tensor:
+    """min(1, limit / |g_j|) for every task j, |g_j| over all layers together: [tasks]."""
+    squared = tf.add_n([gradient.squared_norm() for gradient in gradients])
+    limit = tf.cast(limit, squared.dtype)
+    # limit / max(|g|, limit) needs no division by zero and no gradient of sqrt at zero.
+    return limit * tf.math.rsqrt(tf.maximum(squared, limit**2))

@@ -1,0 +1,85 @@
+"""Checkpoints of a training run: saved by iteration, restored from the newest good one."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from mmaml_tf.errors import NonFiniteLossError, RunError
+
+
+class Checkpoints:
+    """Saves and restores a learner with its optimizer, as `ckpt-<iteration>`.
+
+    What exists is read off the files themselves. `tf.train.CheckpointManager` trusts an index
+    file instead, whose loss would look like a run that never saved anything.
+
+    Args:
+      folder: where the checkpoint files are.
+      learner: a built and compiled model; its optimizer must be built too, so that a restore
+        finds every variable at once.
+      max_to_keep: older ones are deleted.
+    """
+
+    def __init__(self, folder: Path, learner: keras.Model, max_to_keep: int = 3):
+        self.folder = folder
+        self.learner = learner
+        self.max_to_keep = max_to_keep
+        self._checkpoint = tf.train.Checkpoint(learner=learner, optimizer=learner.optimizer)
+
+    def save(self) -> None:
+        """Saves the state after the optimizer's current iteration, and prunes.
+
+        Raises:
+          NonFiniteLossError: if a weight is not finite; the earlier checkpoints stay.
+        """
+        iteration = int(self.learner.optimizer.iterations)
+        for variable in self.learner.trainable_variables:
+            if not np.all(np.isfinite(variable.numpy())):
+                raise NonFiniteLossError(
+                    f"{variable.path} is not finite after iteration {iteration}; the checkpoint "
+                    "before it is kept. A lower --meta_lr or --inner_lr may help"
+                )
+        if iteration not in self.saved_iterations():
+            self._checkpoint.write(str(self.folder / f"ckpt-{iteration}"))
+        for old in self.saved_iterations()[self.max_to_keep :]:
+            for path in self.folder.glob(f"ckpt-{old}.*"):
+                path.unlink()
+
+    def restore(self) -> int | None:
+        """Restores the newest checkpoint that is not damaged, and sets damaged ones aside.
+
+        Returns:
+          The iteration it was saved at, or None if nothing was ever saved.
+
+        Raises:
+          RunError: if all are damaged; nothing is renamed then.
+        """
+        damaged = []
+        for iteration in self.saved_iterations():
+            prefix = self.folder / f"ckpt-{iteration}"
+            try:
+                self._checkpoint.read(str(prefix)).assert_consumed()
+            except (tf.errors.OpError, AssertionError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                logging.warning("%s is damaged (%s); trying the one before it", prefix, reason)
+                damaged.append(iteration)
+                continue
+            for path in (p for i in damaged for p in self.folder.glob(f"ckpt-{i}.*")):
+                path.rename(path.with_name("damaged-" + path.name))
+            return iteration
+        if damaged:
+            names = ", ".join(f"ckpt-{iteration}" for iteration in damaged)
+            raise RunError(
+                f"every checkpoint in {self.folder} is damaged ({names}): put back a copy, or "
+                "--overwrite to start over"
+            )
+        return None
+
+    def saved_iterations(self) -> list[int]:
+        """Iterations of which there is a file, newest first."""
+        names = (re.match(r"ckpt-(\d+)\.", path.name) for path in self.folder.glob("ckpt-*"))
+        return sorted({int(name[1]) for name in names if name}, reverse=True)

@@ -1,0 +1,44 @@
+"""Reinforcement-learning environments of the paper, registered with Gymnasium on import.
+
+    gymnasium.make(NAVIGATION_2D)                      one environment
+    gymnasium.make_vec(NAVIGATION_2D, num_envs=800)    its batched twin, equal step by step
+
+The horizon is the registration's `max_episode_steps`: 100 for navigation, 200 for half-cheetah
+([MAML] §5.3). `make` applies it with Gymnasium's TimeLimit, `make_vec` passes it to the twin.
+Entry points are strings, so importing this package loads neither MuJoCo nor a renderer.
+"""
+
+import gymnasium
+
+from mmaml_tf.envs.rendering import RendererUnavailableError, save_animation
+
+NAVIGATION_2D = "mmaml_tf/Navigation2D-v0"
+HALF_CHEETAH_LOCATION = "mmaml_tf/HalfCheetahLocation-v0"
+HALF_CHEETAH_SPEED = "mmaml_tf/HalfCheetahSpeed-v0"
+
+__all__ = [
+    "HALF_CHEETAH_LOCATION",
+    "HALF_CHEETAH_SPEED",
+    "NAVIGATION_2D",
+    "RendererUnavailableError",
+    "save_animation",
+]
+
+gymnasium.register(
+    id=NAVIGATION_2D,
+    entry_point="mmaml_tf.envs.navigation:Navigation2DEnv",
+    vector_entry_point="mmaml_tf.envs.navigation_vector:Navigation2DVectorEnv",
+    max_episode_steps=100,
+)
+gymnasium.register(
+    id=HALF_CHEETAH_LOCATION,
+    entry_point="mmaml_tf.envs.half_cheetah:HalfCheetahLocationEnv",
+    vector_entry_point="mmaml_tf.envs.half_cheetah_vector:HalfCheetahLocationVectorEnv",
+    max_episode_steps=200,
+)
+gymnasium.register(
+    id=HALF_CHEETAH_SPEED,
+    entry_point="mmaml_tf.envs.half_cheetah:HalfCheetahSpeedEnv",
+    vector_entry_point="mmaml_tf.envs.half_cheetah_vector:HalfCheetahSpeedVectorEnv",
+    max_episode_steps=200,
+)

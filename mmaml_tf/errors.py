@@ -1,0 +1,13 @@
+"""Errors that the command reports as one line, with no traceback."""
+
+
+class RunError(Exception):
+    """Something the user has to decide or mend; the message says what and how."""
+
+
+class NonFiniteLossError(RunError):
+    """Training met a loss or weight that is not a finite number."""
+
+
+class InterruptedRunError(RunError):
+    """Ctrl-C or a polite kill: everything is saved, and the same command goes on."""

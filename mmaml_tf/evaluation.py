@@ -1,0 +1,67 @@
+"""Metrics on fresh tasks: per gradient step and mode, with 95% confidence intervals."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.tasks import TaskBatch
+
+COLUMNS = ("step", "mode", "metric", "mean", "ci95", "num_tasks")
+
+
+class TaskResults(NamedTuple):
+    """What an evaluation measured of every task.
+
+    Attributes:
+      losses: query loss after 0, 1, ..., S steps: [tasks, S + 1].
+      modes: index of each task's mode: [tasks].
+      embeddings: v [tasks, v_dim]; None without a task encoder.
+    """
+
+    losses: np.ndarray
+    modes: np.ndarray
+    embeddings: np.ndarray | None
+
+
+def evaluate(
+    learner: MetaLearner, sample: Callable[[tf.Tensor], TaskBatch], num_batches: int
+) -> TaskResults:
+    """Runs a learner on batches of fresh tasks.
+
+    Args:
+      learner: trained.
+      sample: index -> batch of evaluation tasks, a pure function.
+      num_batches: how many.
+    """
+
+    @tf.function
+    def step(index: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        batch = sample(index)
+        return learner.predict_step(batch), batch.mode
+
+    results, modes = zip(*(step(tf.constant(index)) for index in range(num_batches)), strict=True)
+    columns = {key: np.concatenate([r[key].numpy() for r in results]) for key in results[0]}
+    return TaskResults(
+        columns["loss"], np.concatenate([m.numpy() for m in modes]), columns.get("embedding")
+    )
+
+
+def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:
+    """The rows of evaluation.csv: for all tasks and for each mode, after every step.
+
+    ci95 is 1.96 s / sqrt(n) over the n tasks of the row.
+    """
+    selections = [("all", np.ones(len(results.modes), bool))]
+    if len(mode_names) > 1:
+        selections += [(name, results.modes == index) for index, name in enumerate(mode_names)]
+    rows = []
+    for step in range(results.losses.shape[1]):
+        for name, chosen in selections:
+            values = results.losses[chosen, step].astype(np.float64)
+            ci95 = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+            rows.append((step, name, metric, values.mean(), ci95, len(values)))
+    return pd.DataFrame(rows, columns=COLUMNS)

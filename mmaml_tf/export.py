@@ -1,0 +1,66 @@
+"""SavedModel with the whole adaptation in its graph: loads and runs with TensorFlow alone."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from mmaml_tf.meta_learners import MetaLearner, MultiMAML
+from mmaml_tf.tasks import Examples
+
+
+def export_supervised(learner: MetaLearner, x_dim: int, y_dim: int, path: Path) -> None:
+    """Saves `serving_default(support_x, support_y, query_x[, mode])`.
+
+    Any number of tasks, support points and query points: x is [tasks, N, x_dim], y
+    [tasks, K, y_dim]. Multi-MAML asks for each task's true mode too, [tasks] int32. Returns
+    `predictions` (after all gradient steps) and `modulated_predictions` (before the first), each
+    [tasks, N, y_dim], and `task_embedding` [tasks, v_dim] from learners that have one. A wrong
+    rank or width is an `InvalidArgumentError` that names the argument.
+
+    Args:
+      learner: trained, built with materialised fast weights (any number of support points).
+      x_dim: width of x.
+      y_dim: width of y.
+      path: folder to write.
+    """
+
+    def serve(
+        support_x: tf.Tensor,
+        support_y: tf.Tensor,
+        query_x: tf.Tensor,
+        mode: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
+        support_x = _checked("support_x", support_x, ["tasks", "K", x_dim])
+        support_y = _checked("support_y", support_y, ["tasks", "K", y_dim])
+        query_x = _checked("query_x", query_x, ["tasks", "N", x_dim])
+        outcome = learner.adapt(Examples(support_x, support_y), query_x, mode)
+        results = {
+            "predictions": outcome.predictions[-1],
+            "modulated_predictions": outcome.predictions[0],
+        }
+        if outcome.embedding is not None:
+            results["task_embedding"] = outcome.embedding
+        return results
+
+    # Shapes are left open and checked in the graph: a mismatch with a declared shape would
+    # surface as an error deep inside, naming none of the arguments.
+    specs = [tf.TensorSpec(None, tf.float32, n) for n in ("support_x", "support_y", "query_x")]
+    if isinstance(learner, MultiMAML):
+        specs.append(tf.TensorSpec([None], tf.int32, "mode"))
+    module = tf.Module()
+    module.learner_variables = [variable.value for variable in learner.variables]
+    module.serve = tf.function(serve, input_signature=specs)
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
+
+
+def _checked(name: str, value: tf.Tensor, expected: list[str | int]) -> tf.Tensor:
+    """Asserts rank and width in the graph, with a message that names the argument."""
+    width = expected[-1]
+    form = f"{name} must be [{', '.join(map(str, expected))}], but its shape is"
+    shape = tf.shape(value)
+    is_right = tf.size(shape) == len(expected)
+    with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
+        value = tf.identity(value)
+    is_right = tf.shape(value)[-1] == width
+    with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
+        return tf.ensure_shape(tf.identity(value), [None] * (len(expected) - 1) + [width])

@@ -1,0 +1,96 @@
+"""Figures of every domain, drawn from the run folder's tables and the evaluation's results."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only: no display needed
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
+
+# A t-SNE of more points takes minutes and shows no more.
+MAX_EMBEDDED = 1_000
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG and frees it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def training_curves(metrics: Mapping[str, pd.DataFrame], column: str, ylabel: str) -> Figure:
+    """A metric over the iterations, one line per run, on a logarithmic scale.
+
+    Args:
+      metrics: the runs' metrics.csv, by label.
+      column: which of its columns.
+      ylabel: what it is.
+    """
+    figure, axes = plt.subplots(figsize=(6, 3.6))
+    for index, (label, table) in enumerate(metrics.items()):
+        values = table[column]
+        window = max(1, len(values) // 50)
+        axes.plot(table["iteration"], values, color=f"C{index}", alpha=0.25, linewidth=0.8)
+        smooth = values.rolling(window, center=True, min_periods=1).mean()
+        axes.plot(table["iteration"], smooth, color=f"C{index}", label=label)
+    axes.set(xlabel="meta-iteration", ylabel=ylabel, yscale="log")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    return figure
+
+
+def adaptation_curves(
+    evaluations: Mapping[str, pd.DataFrame], ylabel: str, yscale: str = "linear"
+) -> Figure:
+    """The metric after every gradient step, with 95% intervals: one panel per mode.
+
+    Args:
+      evaluations: the runs' evaluation.csv, by label.
+      ylabel: what the metric is.
+      yscale: of the metric's axis.
+    """
+    modes = list(next(iter(evaluations.values()))["mode"].unique())
+    figure, panels = plt.subplots(
+        1, len(modes), figsize=(3.2 * len(modes), 3.2), sharey=True, squeeze=False
+    )
+    for axes, mode in zip(panels[0], modes, strict=True):
+        for label, table in evaluations.items():
+            rows = table[table["mode"] == mode]
+            axes.errorbar(
+                rows["step"], rows["mean"], yerr=rows["ci95"], label=label, marker="o", capsize=3
+            )
+        axes.set(title=f"{mode} tasks", xlabel="gradient steps", yscale=yscale)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3, which="both")
+    panels[0][0].set_ylabel(ylabel)
+    panels[0][-1].legend()
+    return figure
+
+
+def embedding_map(
+    embeddings: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int = 0
+) -> Figure:
+    """t-SNE of the task embeddings v, coloured by mode ([MuMoMAML] Figures 2c and 4).
+
+    Args:
+      embeddings: [tasks, v_dim].
+      labels: [tasks], index into `names`.
+      names: of the modes.
+      seed: of the t-SNE and of the tasks drawn if there are more than `MAX_EMBEDDED`.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(embeddings))[:MAX_EMBEDDED]
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    points = TSNE(perplexity=perplexity, random_state=seed).fit_transform(embeddings[chosen])
+    figure, axes = plt.subplots(figsize=(4.5, 4.5))
+    for index, name in enumerate(names):
+        members = points[labels[chosen] == index]
+        axes.scatter(members[:, 0], members[:, 1], s=8, alpha=0.7, label=name)
+    axes.set(title="t-SNE of the task embeddings", xticks=[], yticks=[])
+    axes.legend(markerscale=2)
+    return figure

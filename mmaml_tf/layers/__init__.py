@@ -1,0 +1,1 @@
+"""Custom Keras layers with fast weights and a leading task axis, and the modulations."""

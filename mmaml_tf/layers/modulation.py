@@ -1,0 +1,72 @@
+"""Modulations: how tau_i = (what the task encoder says) changes block i of the base network.
+
+Adding one: subclass `Modulation`, decorate it with `@register("name")`; `--modulation=name`
+then selects it.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+MODULATIONS: dict[str, type["Modulation"]] = {}
+
+
+def register(name: str) -> Callable[[type["Modulation"]], type["Modulation"]]:
+    """Makes a modulation available under `name`."""
+
+    def add(cls: type["Modulation"]) -> type["Modulation"]:
+        MODULATIONS[name] = cls
+        return cls
+
+    return add
+
+
+class Modulation(keras.layers.Layer):
+    """Base class: (activations before the nonlinearity, tau) -> modulated activations."""
+
+    def num_parameters(self, units: int) -> int:
+        """How many numbers tau needs for a block of `units` units (or channels)."""
+        return units
+
+    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
+        """h [tasks, ..., units], tau [tasks, num_parameters(units)] -> like h."""
+        raise NotImplementedError
+
+
+def _over_positions(tau: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
+    """[tasks, units] -> [tasks, 1, ..., 1, units], to broadcast over the axes between."""
+    shape = tf.concat([tf.shape(tau)[:1], [1] * (h.shape.rank - 2), tf.shape(tau)[1:]], 0)
+    return tf.reshape(tau, shape) if h.shape.rank != 3 else tau[:, None]
+
+
+@register("film")
+class FiLM(Modulation):
+    """h (1 + gamma) + beta, tau = (gamma, beta); tau = 0 leaves h as it is. [MuMoMAML] 3.2."""
+
+    def num_parameters(self, units: int) -> int:
+        """gamma and beta: two numbers per unit."""
+        return 2 * units
+
+    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
+        """h [tasks, ..., units], tau [tasks, 2 units] -> like h."""
+        gamma, beta = tf.split(_over_positions(tau, h), 2, axis=-1)
+        return h * (1.0 + gamma) + beta
+
+
+@register("sigmoid")
+class SigmoidAttention(Modulation):
+    """h sigmoid(tau): every unit is let through by a share of its own. [MuMoMAML] 3.2."""
+
+    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
+        """h [tasks, ..., units], tau [tasks, units] -> like h."""
+        return h * _over_positions(tf.sigmoid(tau), h)
+
+
+@register("softmax")
+class SoftmaxAttention(Modulation):
+    """h softmax(tau): the units share one unit of attention. [MuMoMAML] 3.2."""
+
+    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
+        """h [tasks, ..., units], tau [tasks, units] -> like h."""
+        return h * _over_positions(tf.nn.softmax(tau), h)

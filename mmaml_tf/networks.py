@@ -1,0 +1,183 @@
+"""Base networks f (parameters theta): what the inner loop adapts and the modulation changes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.layers.dense import BiasTransformation, FastDense, FastLayer
+from mmaml_tf.layers.fast_weights import FactoredWeights, MaterialisedWeights
+from mmaml_tf.layers.modulation import Modulation
+
+
+class BaseNetwork(keras.layers.Layer):
+    """What the inner loop needs of a network.
+
+    `forward` returns the outputs and a list of the tensors that the inner loss is to be
+    differentiated in ("leaves"); `gradients` turns what the tape says of them into one gradient
+    per layer; `updated` takes the step. Fast weights are tensors, never assigned variables.
+    """
+
+    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
+        """theta as fast weights, one entry per adaptable layer.
+
+        Args:
+          groups: [tasks] int, picks one of the network's groups of slow weights for every task;
+            None if there is one group, or if the tasks are sorted into equal groups.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        x: tf.Tensor,
+        fast: list[Any],
+        tau: Sequence[tf.Tensor] | None = None,
+        watch: Callable[[tf.Tensor], None] | None = None,
+    ) -> tuple[tf.Tensor, list[Any]]:
+        """f(x; theta', tau) and the trace of the pass.
+
+        Args:
+          x: [tasks, N, in_dim].
+          fast: one set of fast weights per adaptable layer.
+          tau: modulation parameters, one [tasks, ...] tensor per modulated block; None for none.
+          watch: told of every leaf (a gradient tape's `watch`).
+        """
+        raise NotImplementedError
+
+    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
+        """The tensors of a trace that the inner loss is differentiated in."""
+        raise NotImplementedError
+
+    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
+        """One parameter gradient per adaptable layer."""
+        raise NotImplementedError
+
+
+class MLP(BaseNetwork):
+    """Fully connected network whose hidden layers can be modulated.
+
+    Hidden layer i: a(modulation(h W_i + b_i, tau_i)); the output layer is linear.
+
+    Args:
+      hidden_units: width of each hidden layer.
+      output_units: width of the output.
+      modulation: applied before the nonlinearity of every hidden layer, or None.
+      bias_transformation_size: length of the learned vector appended to the input; 0 for none.
+      rows_seen: support rows times gradient steps, which decides per layer whether its fast
+        weights are factored or materialised; None materialises all.
+      num_groups: independent sets of slow weights (Multi-MAML: one per mode).
+      activation: of the hidden layers.
+      kernel_initializer: of all layers.
+    """
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int],
+        output_units: int,
+        modulation: Modulation | None = None,
+        bias_transformation_size: int = 0,
+        rows_seen: int | None = None,
+        num_groups: int = 1,
+        activation: str = "relu",
+        kernel_initializer: str | Callable = "glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.hidden_units = tuple(hidden_units)
+        self.output_units = output_units
+        self.modulation = modulation
+        self.bias_transformation_size = bias_transformation_size
+        self.rows_seen = rows_seen
+        self.num_groups = num_groups
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = kernel_initializer
+        self.fast_layers: list[FastLayer] = []
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates the layers for inputs [tasks, N, in_dim]."""
+        width = input_shape[-1]
+        if self.bias_transformation_size:
+            transformation = BiasTransformation(
+                self.bias_transformation_size, num_groups=self.num_groups
+            )
+            transformation.build((None, None, width))
+            self.fast_layers.append(transformation)
+            width += self.bias_transformation_size
+        for units in (*self.hidden_units, self.output_units):
+            layer = FastDense(
+                units,
+                weights_form=weights_form(width, units, self.rows_seen),
+                num_groups=self.num_groups,
+                kernel_initializer=self.kernel_initializer,
+            )
+            layer.build((None, None, width))
+            self.fast_layers.append(layer)
+            width = units
+
+    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
+        """theta as fast weights, one entry per layer."""
+        return [layer.prior(groups) for layer in self.fast_layers]
+
+    def call(self, x: tf.Tensor, tau: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
+        """f(x; theta, tau): [tasks, N, in_dim] -> [tasks, N, output_units]."""
+        return self.forward(x, self.prior(), tau)[0]
+
+    def forward(
+        self,
+        x: tf.Tensor,
+        fast: list[Any],
+        tau: Sequence[tf.Tensor] | None = None,
+        watch: Callable[[tf.Tensor], None] | None = None,
+    ) -> tuple[tf.Tensor, list[Any]]:
+        """See `BaseNetwork`. The trace holds each layer's (input, output).
+
+        Raises:
+          ValueError: if tau does not have one entry per hidden layer.
+        """
+        if tau is not None and len(tau) != len(self.hidden_units):
+            raise ValueError(
+                f"{len(tau)} modulation parameters for {len(self.hidden_units)} hidden layers; "
+                "every hidden layer needs exactly one"
+            )
+        trace = []
+        h = x
+        num_appending = len(self.fast_layers) - len(self.hidden_units) - 1
+        for index, (layer, weights) in enumerate(zip(self.fast_layers, fast, strict=True)):
+            z = layer(h, weights)
+            if watch is not None:
+                watch(z)
+            trace.append((h, z))
+            block = index - num_appending
+            if 0 <= block < len(self.hidden_units):
+                if self.modulation is not None and tau is not None:
+                    z = self.modulation(z, tau[block])
+                z = self.activation(z)
+            h = z
+        return h, trace
+
+    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
+        """The layers' outputs."""
+        return [output for _, output in trace]
+
+    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
+        """One gradient per layer, from its input and its output gradient."""
+        return [
+            layer.gradient(inputs, output_gradient)
+            for layer, (inputs, _), output_gradient in zip(
+                self.fast_layers, trace, leaf_gradients, strict=True
+            )
+        ]
+
+
+def weights_form(
+    fan_in: int, fan_out: int, rows_seen: int | None
+) -> type[FactoredWeights] | type[MaterialisedWeights]:
+    """The cheaper fast-weight form of a dense layer.
+
+    N rows cost N (in + out) numbers per task in factored form, the kernel in * out; the smaller
+    one wins in every measurement (`benchmarks/meta_step.py`).
+    """
+    if rows_seen is not None and rows_seen * (fan_in + fan_out) < fan_in * fan_out:
+        return FactoredWeights
+    return MaterialisedWeights

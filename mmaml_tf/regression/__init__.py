@@ -1,0 +1,1 @@
+"""The regression domains: few-shot regression of functions from several families."""

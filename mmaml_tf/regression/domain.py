@@ -1,0 +1,228 @@
+"""The regression domain: wires tasks, networks, encoder, loss, figures and export together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from mmaml_tf import evaluation, figures, supervised
+from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
+from mmaml_tf.experiment import ReportedRun
+from mmaml_tf.export import export_supervised
+from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.meta_learners import MAML, MetaLearner, MultiMAML, MuMoMAML, mean_squared_error
+from mmaml_tf.networks import MLP
+from mmaml_tf.regression.config import RegressionConfig
+from mmaml_tf.regression.figures import predictions
+from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.tasks import TaskBatch, TaskStream
+
+METRIC = "mse"
+LABEL = "mean squared error"
+FIGURE_TASKS_PER_MODE = 3
+# Evaluation tasks per call at most, to bound the memory it takes.
+EVALUATION_BATCH = 600
+
+
+class RegressionTasks(Protocol):
+    """What this domain asks of a task distribution (`data.regression.Mixture` has it)."""
+
+    @property
+    def mode_names(self) -> list[str]:
+        """The modes' names."""
+
+    def sample(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        num_shots: int,
+        num_queries: int,
+    ) -> TaskBatch:
+        """A batch of tasks, a pure function of its arguments."""
+
+    def curves(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        x: tf.Tensor,
+    ) -> tf.Tensor:
+        """The noise-free functions of those tasks."""
+
+
+class RegressionDomain:
+    """Few-shot regression.
+
+    Args:
+      config: of the run.
+      tasks: the task distribution.
+    """
+
+    def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
+        self.config = config
+        self.tasks = tasks
+
+    def build_learner(self) -> MetaLearner:
+        """A learner with freshly initialised weights, compiled for training."""
+        return self._build(self.config.num_shots)
+
+    def _build(self, num_shots: int | None) -> MetaLearner:
+        """`num_shots`: support points the fast weights are laid out for; None for any number."""
+        config = self.config
+        keras.utils.set_random_seed(config.seed)
+        modulation = None
+        if config.modulation is not None:
+            if config.modulation not in MODULATIONS:
+                config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
+            modulation = MODULATIONS[config.modulation]()
+        rows_seen = None
+        if num_shots is not None and config.fast_weights == "auto":
+            rows_seen = num_shots * config.inner_steps
+        network = MLP(
+            config.hidden_units,
+            output_units=1,
+            modulation=modulation,
+            bias_transformation_size=config.bias_transformation_size,
+            rows_seen=rows_seen,
+            num_groups=len(config.modes) if config.method == "multi_maml" else 1,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        )
+        inner_loop = InnerLoop(
+            config.inner_steps,
+            config.inner_lr,
+            config.first_order,
+            config.inner_clip_norm,
+            config.inner_clip_value,
+        )
+        parts = (network, inner_loop, mean_squared_error, config.meta_clip_norm)
+        if modulation is not None:
+            learner = MuMoMAML(
+                *parts,
+                encoder=BiLSTMEncoder(config.encoder_units),
+                modulation_network=ModulationNetwork(modulation, config.hidden_units),
+            )
+        else:
+            learner = (MultiMAML if config.method == "multi_maml" else MAML)(*parts)
+        learner.build_for(x_dim=1, y_dim=1)
+        supervised.compile_learner(learner, config, steps_per_call=20)
+        return learner
+
+    def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
+        """The batch of a meta-iteration."""
+        config = self.config
+        return self.tasks.sample(
+            TaskStream.TRAINING,
+            config.seed,
+            iteration,
+            config.meta_batch_size,
+            config.num_shots,
+            config.num_queries,
+        )
+
+    def train(self, learner: MetaLearner, folder: RunFolder) -> None:
+        """Trains, resuming from the folder's checkpoints if there are any."""
+        supervised.train(learner, self.config, folder, self.training_tasks)
+
+    def restore(self, learner: MetaLearner, folder: RunFolder) -> int:
+        """Restores a trained learner; returns the iteration it was saved at."""
+        return supervised.restore(learner, folder)
+
+    def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
+        """Measures the learner on `config.eval_tasks` fresh tasks."""
+        config = self.config
+        batch = len(config.modes) * _largest_divisor(
+            config.eval_tasks // len(config.modes), EVALUATION_BATCH // len(config.modes)
+        )
+
+        def sample(index: tf.Tensor) -> TaskBatch:
+            return self.tasks.sample(
+                TaskStream.EVALUATION,
+                config.eval_seed,
+                index,
+                batch,
+                config.num_shots,
+                config.eval_queries,
+            )
+
+        return evaluation.evaluate(learner, sample, config.eval_tasks // batch)
+
+    def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
+        """The rows of evaluation.csv."""
+        return evaluation.summarise(results, self.config.modes, METRIC)
+
+    def run_figures(
+        self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame
+    ) -> dict[str, Figure]:
+        """The figures of one run, by file name."""
+        label = self.config.label
+        drawn = {
+            **comparison_figures({label: metrics}, {label: self.summarise(results)}),
+            "predictions": self.prediction_figure({label: learner}),
+        }
+        if results.embeddings is not None and len(self.config.modes) > 1:
+            drawn["task_embeddings"] = figures.embedding_map(
+                results.embeddings, results.modes, self.config.modes
+            )
+        return drawn
+
+    def prediction_figure(self, learners: Mapping[str, MetaLearner]) -> Figure:
+        """Learners' predictions on the same evaluation tasks, overlaid."""
+        config = self.config
+        draw = (
+            TaskStream.EVALUATION,
+            config.eval_seed,
+            0,
+            FIGURE_TASKS_PER_MODE * len(config.modes),
+        )
+        batch = self.tasks.sample(*draw, config.num_shots, num_queries=1)
+        grid = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
+        query_x = tf.tile(grid[None, :, None], [len(batch.mode), 1, 1])
+        predicted = {
+            label: learner.adapt(batch.support, query_x).predictions.numpy()[..., 0]
+            for label, learner in learners.items()
+        }
+        return predictions(
+            grid,
+            self.tasks.curves(*draw, grid).numpy(),
+            batch.support,
+            self.config.modes,
+            batch.mode.numpy(),
+            predicted,
+        )
+
+    def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
+        """Figures that compare runs, by file name."""
+        drawn = comparison_figures(
+            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+        )
+        drawn["predictions"] = self.prediction_figure({run.label: run.learner() for run in runs})
+        return drawn
+
+    def export(self, learner: MetaLearner, path: Path) -> None:
+        """Saves the learner as a SavedModel for any number of support points."""
+        flexible = self._build(num_shots=None)
+        flexible.set_weights(learner.get_weights())
+        export_supervised(flexible, x_dim=1, y_dim=1, path=path)
+
+
+def comparison_figures(
+    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+) -> dict[str, Figure]:
+    """The figures that need only the runs' tables, by file name."""
+    return {
+        "training": figures.training_curves(metrics, "loss", f"query {LABEL}"),
+        "adaptation": figures.adaptation_curves(evaluations, LABEL, yscale="log"),
+    }
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)

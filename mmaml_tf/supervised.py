@@ -1,0 +1,109 @@
+"""Training of the supervised domains: Keras's `fit`, from wherever the run folder left off."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.callbacks import MetricsCsv, Progress, SaveCheckpoints, StopOnNonFinite
+from mmaml_tf.checkpoints import Checkpoints
+from mmaml_tf.config import RunConfig
+from mmaml_tf.errors import RunError
+from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.tasks import TaskBatch
+
+
+def compile_learner(learner: MetaLearner, config: RunConfig, steps_per_call: int = 1) -> None:
+    """Gives a built learner its meta-optimizer: Adam, with the configured schedule.
+
+    theta and omega share it: Adam works elementwise, and their gradients are clipped apart.
+
+    Args:
+      learner: a built meta-learner.
+      config: of the run.
+      steps_per_call: meta-steps per call into TensorFlow.
+    """
+    rate = config.meta_lr
+    if config.lr_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(config.meta_lr, config.iterations)
+    learner.compile(
+        optimizer=keras.optimizers.Adam(rate),
+        jit_compile=config.jit_compile,
+        steps_per_execution=steps_per_call,
+    )
+    learner.optimizer.build(learner.trainable_variables)
+
+
+def restore(learner: MetaLearner, folder: RunFolder) -> int:
+    """Restores a learner from its run's newest good checkpoint and returns the iteration.
+
+    Raises:
+      RunError: if there is none, or all are damaged.
+    """
+    iteration = Checkpoints(folder.checkpoints, learner).restore()
+    if iteration is None:
+        raise RunError(f"{folder.path} holds no checkpoint: train first")
+    return iteration
+
+
+def train(
+    learner: MetaLearner,
+    config: RunConfig,
+    folder: RunFolder,
+    sample: Callable[[tf.Tensor], TaskBatch],
+) -> None:
+    """Trains to `config.iterations`, resuming if the folder has checkpoints.
+
+    Args:
+      learner: built and compiled.
+      config: of the run.
+      folder: claimed for this run.
+      sample: iteration -> batch of tasks, a pure function, so that a resumed run sees the tasks
+        that an uninterrupted one would have seen.
+
+    Raises:
+      NonFiniteLossError, InterruptedRunError: with everything saved that was good.
+      RunError: if checkpoints are damaged beyond use.
+    """
+    checkpoints = Checkpoints(folder.checkpoints, learner)
+    start = checkpoints.restore()
+    if start is None:
+        if folder.metrics_file.exists():
+            raise RunError(
+                f"{folder.path} was trained, but its checkpoints are gone: put them back, or "
+                "--overwrite to start over"
+            )
+        start = 0
+    elif start >= config.iterations:
+        print(f"already trained to iteration {start}")
+        return
+    else:
+        print(f"resuming at iteration {start}")
+    folder.truncate_metrics(start)
+    tasks = tf.data.Dataset.range(start, config.iterations).map(sample).prefetch(2)
+    first_interval = math.ceil(start / config.log_every)
+    saver = SaveCheckpoints(checkpoints, config.checkpoint_every)
+    try:
+        with warnings.catch_warnings():
+            # The last interval may be shorter than the others.
+            warnings.filterwarnings("ignore", message=".*ran out of data")
+            learner.fit(
+                tasks,
+                initial_epoch=first_interval,
+                epochs=first_interval + math.ceil((config.iterations - start) / config.log_every),
+                steps_per_epoch=config.log_every,
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    StopOnNonFinite(),
+                    Progress(config.iterations),
+                    MetricsCsv(folder),
+                    keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+                    saver,
+                ],
+            )
+    finally:
+        saver.restore_handlers()

@@ -1,0 +1,200 @@
+"""Trains, evaluates, exports and compares meta-learners: flags -> config -> experiment.
+
+python run_experiment.py --method=mumomaml --domain=regression_2mode
+"""
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags as absl_flags
+from absl import logging
+
+import flags.regression
+from flags.common import FLAGS
+from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.errors import InterruptedRunError, RunError
+from mmaml_tf.run_folder import RunFolder
+
+USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
+
+
+class Registration(NamedTuple):
+    """A domain that the command knows.
+
+    Attributes:
+      config: (domain, method, preset) -> the config that the flags ask for.
+      given: the settings made on the command line.
+      config_type: to read a run folder's config with.
+      build: config -> `mmaml_tf.experiment.Domain`.
+    """
+
+    config: Callable[[str, str, str], RunConfig]
+    given: Callable[[], dict[str, Any]]
+    config_type: type[RunConfig]
+    build: Callable
+
+
+def registered_domains() -> dict[str, Registration]:
+    """All domains, by name. Imports TensorFlow, so not before the flags were parsed."""
+    from data.regression import MIXTURES, Mixture
+    from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
+
+    def regression(mixture: Mixture) -> Registration:
+        modes = tuple(mixture.mode_names)
+        return Registration(
+            config=functools.partial(flags.regression.config, modes),
+            given=flags.regression.given,
+            config_type=RegressionConfig,
+            build=lambda config: RegressionDomain(
+                config, replace(mixture, noise_stddev=config.noise_stddev)
+            ),
+        )
+
+    return {name: regression(mixture) for name, mixture in MIXTURES.items()}
+
+
+def find_domain(domains: dict[str, Registration], name: str | None) -> Registration:
+    """The registration of a domain.
+
+    Raises:
+      ConfigError: if there is none.
+    """
+    if name not in domains:
+        raise ConfigError("domain", name or "", f"choose from {', '.join(domains)}")
+    return domains[name]
+
+
+def held_run(domains: dict[str, Registration], folder: RunFolder) -> tuple[RunConfig, Registration]:
+    """A trained run's config, read from its folder, and its domain."""
+    registration = find_domain(domains, folder.domain())
+    return folder.config(registration.config_type), registration
+
+
+def default_folder(config: RunConfig) -> str:
+    """runs/<domain>/<method>[-<modulation>]/seed<N>."""
+    return f"runs/{config.domain}/{config.label}/seed{config.seed}"
+
+
+def train(domains: dict[str, Registration]) -> None:
+    """--mode=train."""
+    from mmaml_tf import experiment
+
+    registration = find_domain(domains, FLAGS.domain)
+    config = registration.config(FLAGS.domain, FLAGS.method, FLAGS.preset)
+    folder = RunFolder(FLAGS.output_dir or default_folder(config))
+    experiment.train(registration.build(config), folder, FLAGS.overwrite)
+
+
+def use_trained(domains: dict[str, Registration]) -> None:
+    """--mode=evaluate and --mode=export: the run's own config, but for the evaluation settings."""
+    from mmaml_tf import experiment
+
+    if FLAGS.output_dir is None:
+        named = find_domain(domains, FLAGS.domain)
+        path = default_folder(named.config(FLAGS.domain, FLAGS.method, FLAGS.preset))
+    else:
+        path = FLAGS.output_dir
+    folder = RunFolder(path)
+    config, registration = held_run(domains, folder)
+    asked = {name: FLAGS[name].value for name in ("domain", "method") if FLAGS[name].present}
+    wanted = replace(config, **(registration.given() | asked))
+    problems = config.differences(wanted)
+    if problems:
+        raise RunError(f"{folder.path} holds another run ({'; '.join(problems)})")
+    action = experiment.evaluate if FLAGS.mode == "evaluate" else experiment.export
+    action(registration.build(wanted), folder)
+
+
+def report(domains: dict[str, Registration]) -> None:
+    """--mode=report."""
+    from mmaml_tf import experiment
+
+    if FLAGS.runs is not None:
+        paths = FLAGS.runs
+    else:
+        find_domain(domains, FLAGS.domain)
+        paths = sorted(p.parent for p in Path("runs", FLAGS.domain).glob("*/*/evaluation.csv"))
+    if not paths:
+        raise RunError("no evaluated run to report on: train some, or name folders with --runs=a,b")
+    runs = []
+    for folder in map(RunFolder, paths):
+        config, registration = held_run(domains, folder)
+        runs.append(experiment.ReportedRun(registration.build(config), folder))
+    target = FLAGS.output_dir or f"runs/{runs[0].domain.config.domain}/report"
+    experiment.report(runs, Path(target))
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Hides what TensorFlow's libraries print while they load, unless the user set a log level.
+
+    Its notes on instruction sets and absent GPUs come before any log level applies, so the file
+    descriptor itself is turned away for that moment.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+ACTIONS = {"train": train, "evaluate": use_trained, "export": use_trained, "report": report}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command and returns its exit status; a user's error is one line, no traceback."""
+    logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(None)
+    try:
+        argv = sys.argv if argv is None else argv
+        if {"-h", "-help", "--help", "--helpfull"} & set(argv):
+            print(__doc__)
+            print("\n\n".join(FLAGS.module_help(m) for m in ("flags.common", "flags.regression")))
+            return 0
+        rest = FLAGS(argv)
+        if len(rest) > 1:
+            raise absl_flags.Error(f"{rest[1]}: arguments are given as --flag=value")
+        with quiet_start():
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        # The many small independent operations of a meta-step run side by side on the cores;
+        # more threads inside each of them only get in the way (benchmarks/meta_step.py).
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        ACTIONS[FLAGS.mode](registered_domains())
+    except absl_flags.Error as error:
+        return _fail(f"{' '.join(str(error).split())} (--help lists the flags)", USAGE_ERROR)
+    except ConfigError as error:
+        return _fail(error, USAGE_ERROR)
+    except InterruptedRunError as error:
+        return _fail(error, INTERRUPTED)
+    except RunError as error:
+        return _fail(error, RUN_ERROR)
+    except OSError as error:
+        return _fail(f"{error.filename or ''}: {error.strerror or error}", RUN_ERROR)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the last checkpoint stands", INTERRUPTED)
+    return 0
+
+
+def _fail(message: object, status: int) -> int:
+    print(f"run_experiment: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
