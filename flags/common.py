@@ -59,6 +59,15 @@ _COMMON = (
 )
 
 
+# Settings that the supervised domains share.
+FEW_SHOT = (
+    absl_flags.DEFINE_integer(
+        "num_shots", None, "K, support points per task (images per class in classification)."
+    ),
+    absl_flags.DEFINE_integer("num_queries", None, "The same for a training task's query set."),
+    absl_flags.DEFINE_integer("eval_queries", None, "The same for an evaluation task's."),
+)
+
 _all_settings = {holder.name for holder in _COMMON}
 
 

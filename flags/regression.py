@@ -14,9 +14,7 @@ from mmaml_tf.regression.config import (
 )
 
 _FLAGS = common.settings(
-    absl_flags.DEFINE_integer("num_shots", None, "K, support points (or images) per task."),
-    absl_flags.DEFINE_integer("num_queries", None, "Query points per training task."),
-    absl_flags.DEFINE_integer("eval_queries", None, "Query points per evaluation task."),
+    *common.FEW_SHOT,
     absl_flags.DEFINE_float("noise_stddev", None, "Of the Gaussian noise on every y."),
     absl_flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers: 100,100,100."),
     absl_flags.DEFINE_integer(
