@@ -48,9 +48,13 @@ _COMMON = (
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
     absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
     absl_flags.DEFINE_bool("first_order", None, "Ignore second derivatives (first-order MAML)."),
-    absl_flags.DEFINE_float("inner_clip_norm", None, "Limit of a task's inner gradient norm."),
-    absl_flags.DEFINE_float("inner_clip_value", None, "Limit of each inner gradient element."),
-    absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm."),
+    absl_flags.DEFINE_float(
+        "inner_clip_norm", None, "Limit of a task's inner gradient norm; 0 for none."
+    ),
+    absl_flags.DEFINE_float(
+        "inner_clip_value", None, "Limit of each inner gradient element; 0 for none."
+    ),
+    absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
     absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
     absl_flags.DEFINE_integer("log_every", None, "Iterations per row of metrics.csv."),
     absl_flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints."),

@@ -65,10 +65,10 @@ class InnerLoop:
             gradients = tf.nest.map_structure(tf.stop_gradient, gradients)
         if self.clip_value is not None:
             gradients = [g.formed().clipped_by_value(self.clip_value) for g in gradients]
-        step_size = self.learning_rate if learning_rate is None else learning_rate
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        step_size = tf.convert_to_tensor(rate, x.dtype)
         if self.clip_norm is not None:
             step_size *= norm_clip_factor(gradients, self.clip_norm)
-        step_size = tf.cast(step_size, x.dtype)
         return [w.updated(g, step_size) for w, g in zip(fast, gradients, strict=True)], losses
 
     def adapt(
@@ -96,6 +96,6 @@ class InnerLoop:
 def norm_clip_factor(gradients: list[Any], limit: float) -> tf.Tensor:
     """min(1, limit / |g_j|) for every task j, |g_j| over all layers together: [tasks]."""
     squared = tf.add_n([gradient.squared_norm() for gradient in gradients])
-    limit = tf.cast(limit, squared.dtype)
+    limit = tf.convert_to_tensor(limit, squared.dtype)
     # limit / max(|g|, limit) needs no division by zero and no gradient of sqrt at zero.
     return limit * tf.math.rsqrt(tf.maximum(squared, limit**2))

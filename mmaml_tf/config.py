@@ -88,6 +88,8 @@ class RunConfig:
         for field in ("inner_lr", "meta_lr"):
             self.require_positive(field)
         for field in ("inner_clip_norm", "inner_clip_value", "meta_clip_norm"):
+            if getattr(self, field) == 0:
+                object.__setattr__(self, field, None)  # how a flag says "no limit"
             if getattr(self, field) is not None:
                 self.require_positive(field)
         self.require(

@@ -133,13 +133,15 @@ class MLP(BaseNetwork):
         """See `BaseNetwork`. The trace holds each layer's (input, output).
 
         Raises:
-          ValueError: if tau does not have one entry per hidden layer.
+          ValueError: if tau does not have one entry per hidden layer, or nothing to apply it.
         """
         if tau is not None and len(tau) != len(self.hidden_units):
             raise ValueError(
                 f"{len(tau)} modulation parameters for {len(self.hidden_units)} hidden layers; "
                 "every hidden layer needs exactly one"
             )
+        if tau is not None and self.modulation is None:
+            raise ValueError("modulation parameters given to a network that has no modulation")
         trace = []
         h = x
         num_appending = len(self.fast_layers) - len(self.hidden_units) - 1

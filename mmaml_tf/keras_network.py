@@ -1,0 +1,90 @@
+"""Any Keras model as a base network: the general, slower path."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.layers.fast_weights import WeightGradient, num_tasks_of
+from mmaml_tf.networks import BaseNetwork
+
+
+class TaskWeight(NamedTuple):
+    """One variable's fast values: [1, ...] before the first step, [tasks, ...] after it."""
+
+    values: tf.Tensor
+
+    def updated(self, gradient: WeightGradient, step_size: float | tf.Tensor) -> Self:
+        """values - step_size * gradient. `step_size` is a scalar or [tasks]."""
+        (part,) = gradient.parts
+        step_size = tf.reshape(step_size, [-1] + [1] * (part.shape.rank - 1))
+        return type(self)(self.values - step_size * part)
+
+
+class KerasNetwork(BaseNetwork):
+    """Meta-learns an ordinary Keras model, one task after the other.
+
+    Every trainable variable adapts. Non-trainable state (batch norm's running averages, say) is
+    used as it is and not updated. Nothing is known of the model's inside, so it can't be
+    modulated, and fast weights are always materialised.
+
+    Args:
+      model: maps [N, ...] to [N, ...]; built or not.
+    """
+
+    def __init__(self, model: keras.Model, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+
+    def build(self, input_shape: tuple) -> None:
+        """Builds the model for inputs [tasks, N, ...]."""
+        if not self.model.built:
+            self.model.build((None, *input_shape[2:]))
+
+    def prior(self, groups: tf.Tensor | None = None) -> list[TaskWeight]:
+        """theta as fast weights, one entry per trainable variable."""
+        return [
+            TaskWeight(tf.convert_to_tensor(variable)[None])
+            for variable in self.model.trainable_variables
+        ]
+
+    def forward(
+        self,
+        x: tf.Tensor,
+        fast: list[TaskWeight],
+        tau: Sequence[tf.Tensor] | None = None,
+        watch: Callable[[tf.Tensor], None] | None = None,
+    ) -> tuple[tf.Tensor, list[Any]]:
+        """See `BaseNetwork`. The trace is the fast weights themselves, one copy per task.
+
+        Raises:
+          ValueError: if tau is given.
+        """
+        if tau is not None:
+            raise ValueError("a Keras model of unknown structure can't be modulated")
+        num_tasks = num_tasks_of(x)
+        weights = []
+        for weight in fast:
+            shape = tf.concat([[num_tasks], tf.shape(weight.values)[1:]], 0)
+            weights.append(tf.broadcast_to(weight.values, shape))
+            if watch is not None:
+                watch(weights[-1])
+        state = [tf.convert_to_tensor(v) for v in self.model.non_trainable_variables]
+
+        def one_task(task: tuple[tf.Tensor, list[tf.Tensor]]) -> tf.Tensor:
+            inputs, trainable = task
+            return self.model.stateless_call(trainable, state, inputs, training=True)[0]
+
+        outputs = tf.map_fn(one_task, (x, weights), fn_output_signature=x.dtype)
+        return outputs, weights
+
+    def leaves(self, trace: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The weights."""
+        return trace
+
+    def gradients(
+        self, trace: list[tf.Tensor], leaf_gradients: list[tf.Tensor]
+    ) -> list[WeightGradient]:
+        """The leaves are the weights, so their gradients are the parameters'."""
+        return [WeightGradient((gradient,)) for gradient in leaf_gradients]

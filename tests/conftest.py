@@ -1,0 +1,22 @@
+"""Settings of every test: the CPU, the command's thread settings, and float64 on request."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import keras
+import pytest
+import tensorflow as tf
+
+tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+@pytest.fixture
+def float64():
+    """Keras layers made in the test compute in float64."""
+    for name in ("float64", "float32"):
+        keras.config.set_floatx(name)
+        keras.config.set_dtype_policy(name)
+        if name == "float64":
+            yield

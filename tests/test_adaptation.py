@@ -1,0 +1,236 @@
+"""The inner loop: against a per-task reference, its two weight forms, and its identities."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmaml_tf.networks import MLP
+from tests import reference
+from tests.learners import make_batch, make_learner, meta_gradient
+from tests.test_meta_gradients import CASES
+
+# Same mathematics in another order of operations: float64 agrees to about 1e-13 here.
+SAME = dict(rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("factored", [True, False], ids=["factored", "materialised"])
+@pytest.mark.parametrize("first_order", [False, True], ids=["second", "first"])
+@pytest.mark.parametrize("clip_norm", [None, 0.5], ids=["unclipped", "clipped"])
+@pytest.mark.parametrize(("method", "modulation"), CASES)
+def test_equals_the_per_task_reference(
+    float64, method, modulation, clip_norm, first_order, factored
+):
+    options = dict(clip_norm=clip_norm, first_order=first_order)
+    learner = make_learner(method, modulation, factored, **options)
+    batch = make_batch()
+    with tf.GradientTape(persistent=True) as tape:
+        ours = learner.meta_loss(batch)[0]
+        expected = reference.query_losses(learner, batch, 5, 0.1, **options)
+        ours_mean, expected_mean = tf.reduce_mean(ours), tf.reduce_mean(expected)
+    np.testing.assert_allclose(ours, expected, **SAME)
+    variables = learner.trainable_variables
+    for variable, gradient, wanted in zip(
+        variables,
+        tape.gradient(ours_mean, variables),
+        tape.gradient(expected_mean, variables),
+        strict=True,
+    ):
+        np.testing.assert_allclose(gradient, wanted, err_msg=variable.path, **SAME)
+
+
+@pytest.mark.parametrize(("method", "modulation"), CASES)
+@pytest.mark.parametrize("clip_norm", [None, 0.5], ids=["unclipped", "clipped"])
+def test_factored_equals_materialised(float64, method, modulation, clip_norm):
+    batch = make_batch()
+    results = []
+    for factored in (True, False):
+        learner = make_learner(method, modulation, factored, clip_norm=clip_norm)
+        loss, gradients = meta_gradient(learner, batch)
+        results.append((loss, gradients, learner.adapt(batch.support, batch.query.x)))
+    (loss, gradients, outcome), (other_loss, other_gradients, other_outcome) = results
+    np.testing.assert_allclose(loss, other_loss, **SAME)
+    np.testing.assert_allclose(outcome.predictions, other_outcome.predictions, **SAME)
+    for gradient, other in zip(gradients, other_gradients, strict=True):
+        np.testing.assert_allclose(gradient, other, **SAME)
+
+
+def test_the_two_forms_are_really_used():
+    forms = {
+        factored: {
+            type(weights).__name__ for weights in make_learner(factored=factored).network.prior()
+        }
+        for factored in (True, False)
+    }
+    assert forms[True] == {"BiasVector", "FactoredWeights", "MaterialisedWeights"}
+    assert forms[False] == {"BiasVector", "MaterialisedWeights"}
+
+
+@pytest.mark.parametrize(("method", "modulation"), CASES)
+def test_eager_graph_and_xla_agree(method, modulation):
+    learner = make_learner(method, modulation)
+    batch = make_batch()
+    eager = meta_gradient(learner, batch)
+    for compiled in (tf.function, tf.function(jit_compile=True)):
+        loss, gradients = compiled(lambda: meta_gradient(learner, batch))()
+        np.testing.assert_allclose(loss, eager[0], rtol=1e-5)
+        for gradient, wanted in zip(gradients, eager[1], strict=True):
+            # float32, other fusions: relative to the variable's largest component.
+            np.testing.assert_allclose(
+                gradient, wanted, rtol=1e-4, atol=2e-5 * np.abs(wanted).max()
+            )
+
+
+def test_second_order_differs_from_first_order(float64):
+    batch = make_batch()
+    _, second = meta_gradient(make_learner(), batch)
+    _, first = meta_gradient(make_learner(first_order=True), batch)
+    difference = max(np.abs(a - b).max() for a, b in zip(first, second, strict=True))
+    assert difference > 1e-2
+
+
+def test_zero_steps_leave_theta(float64):
+    learner = make_learner(num_steps=0)
+    batch = make_batch()
+    predictions = learner.adapt(batch.support, batch.query.x).predictions
+    assert predictions.shape[0] == 1
+    np.testing.assert_array_equal(predictions[0], learner.network(batch.query.x))
+
+
+def test_nothing_is_assigned():
+    learner = make_learner("mumomaml", "film")
+    before = [v.numpy() for v in learner.trainable_variables]
+    learner.adapt(*(lambda b: (b.support, b.query.x))(make_batch()))
+    for variable, value in zip(learner.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_adaptation_fits_the_support_set(float64):
+    batch = make_batch()
+    learner = make_learner(num_steps=200, learning_rate=0.05, bias_transformation_size=0)
+    predictions = learner.adapt(batch.support, batch.support.x).predictions
+    losses = [learner.task_loss(batch.support.y, p).numpy() for p in tf.unstack(predictions)]
+    assert np.all(losses[-1] < 0.05 * losses[0])
+
+
+def test_tasks_do_not_touch_each_other(float64):
+    batch = make_batch()
+    learner = make_learner("mumomaml", "film")
+    changed = tf.concat([batch.support.y[:-1], batch.support.y[-1:] + 1.0], 0)
+    before = learner.adapt(batch.support, batch.query.x).predictions[-1]
+    after = learner.adapt(batch.support._replace(y=changed), batch.query.x).predictions[-1]
+    np.testing.assert_allclose(before[:-1], after[:-1], rtol=1e-12)
+    assert np.abs(before[-1] - after[-1]).max() > 1e-3
+
+
+def test_zero_film_is_maml(float64):
+    batch = make_batch()
+    modulated = make_learner("mumomaml", "film")
+    for variable in modulated.modulation_network.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    plain = make_learner(bias_transformation_size=0)
+    plain.network.set_weights(modulated.network.get_weights())
+    np.testing.assert_allclose(
+        modulated.adapt(batch.support, batch.query.x).predictions,
+        plain.adapt(batch.support, batch.query.x).predictions,
+        rtol=1e-12,
+    )
+
+
+def test_elementwise_clipping(float64):
+    batch = make_batch()
+    limit = 0.01
+    learner = make_learner(factored=False, clip_value=limit, num_steps=1)
+    network = learner.network
+    prior = network.prior()
+    fast, _ = learner.inner_loop.step(
+        network, prior, None, batch.support.x, lambda o: learner.task_loss(batch.support.y, o)
+    )
+    largest = [np.abs(new.kernel - old.kernel).max() for new, old in zip(fast[1:], prior[1:])]
+    np.testing.assert_allclose(largest, 0.1 * limit, rtol=1e-9)  # the limit is met and kept
+    with pytest.raises(TypeError, match="outer product"):
+        make_learner(clip_value=limit).adapt(batch.support, batch.query.x)
+
+
+def test_norm_clipping_bounds_the_step(float64):
+    batch = make_batch()
+    limit = 0.01
+    learner = make_learner(factored=False, clip_norm=limit, num_steps=1)
+    prior = learner.network.prior()
+    fast, _ = learner.inner_loop.step(
+        learner.network,
+        prior,
+        None,
+        batch.support.x,
+        lambda o: learner.task_loss(batch.support.y, o),
+    )
+    squared = sum(
+        tf.reduce_sum((new - old) ** 2, list(range(1, new.shape.rank)))
+        for layer, before in zip(fast, prior, strict=True)
+        for new, old in zip(layer, before, strict=True)
+    )
+    np.testing.assert_allclose(np.sqrt(squared), 0.1 * limit, rtol=1e-9)
+
+
+def test_norm_clipping_of_a_vanishing_gradient_is_finite():
+    learner = make_learner(clip_norm=1.0)
+    batch = make_batch()
+    perfect = learner.network(batch.support.x)
+    with tf.GradientTape() as tape:
+        support = batch.support._replace(y=perfect)
+        loss = tf.reduce_sum(learner.meta_loss(batch._replace(support=support))[0])
+    for gradient in tape.gradient(loss, learner.trainable_variables):
+        assert np.all(np.isfinite(gradient))
+
+
+def test_wrong_number_of_modulations_is_an_error():
+    learner = make_learner("mumomaml", "film")
+    batch = make_batch()
+    tau, _ = learner.modulate(batch.support)
+    with pytest.raises(ValueError, match="1 modulation parameters for 2 hidden layers"):
+        learner.network.forward(batch.query.x, learner.network.prior(), tau[:1])
+
+
+def test_modulation_without_a_modulation_layer_is_an_error():
+    tau = make_learner("mumomaml", "film").modulate(make_batch().support)[0]
+    with pytest.raises(ValueError, match="no modulation"):
+        make_learner().network(make_batch().query.x, tau)
+
+
+def test_step_returns_the_loss_before_the_step(float64):
+    learner = make_learner()
+    batch = make_batch()
+    _, losses = learner.inner_loop.step(
+        learner.network,
+        learner.network.prior(),
+        None,
+        batch.support.x,
+        lambda outputs: learner.task_loss(batch.support.y, outputs),
+    )
+    expected = np.mean((batch.support.y - learner.network(batch.support.x)) ** 2, axis=(1, 2))
+    np.testing.assert_allclose(losses, expected)
+
+
+def test_learning_rate_override(float64):
+    """RL evaluation halves alpha after the first step."""
+    batch = make_batch()
+    halved = make_learner(learning_rate=0.05)
+    learner = make_learner(learning_rate=0.1)
+    arguments = (batch.support.x, lambda o: learner.task_loss(batch.support.y, o))
+    by_override, _ = learner.inner_loop.step(
+        learner.network, learner.network.prior(), None, *arguments, learning_rate=0.05
+    )
+    by_setting, _ = halved.inner_loop.step(
+        halved.network, halved.network.prior(), None, *arguments
+    )
+    x = batch.query.x
+    np.testing.assert_allclose(
+        learner.network.forward(x, by_override)[0], halved.network.forward(x, by_setting)[0]
+    )
+
+
+def test_layers_choose_the_cheaper_form():
+    network = MLP((100, 100, 100), 1, rows_seen=25)
+    network.build((None, None, 1))
+    names = [type(weights).__name__ for weights in network.prior()]
+    # 25 (1 + 100) > 100, 25 (100 + 100) < 100^2, and 25 (100 + 1) > 100.
+    assert names == ["MaterialisedWeights", *["FactoredWeights"] * 2, "MaterialisedWeights"]
