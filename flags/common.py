@@ -4,14 +4,20 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from mmaml_tf.config import LR_SCHEDULES, METHODS, ConfigError
+from mmaml_tf.config import BASELINES, LR_SCHEDULES, METHODS, ConfigError
 
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
 FLAGS = absl_flags.FLAGS
 
 # What is asked of a run, as opposed to what the run is.
-absl_flags.DEFINE_enum("method", "mumomaml", METHODS, "Meta-learning method.")
+absl_flags.DEFINE_enum(
+    "method",
+    "mumomaml",
+    METHODS + BASELINES,
+    "Meta-learning method; reinforcement learning also knows the baselines "
+    f"{', '.join(BASELINES)} (and no multi_maml).",
+)
 absl_flags.DEFINE_string(
     "domain", None, "Task distribution, such as regression_2mode. See the README for all."
 )
@@ -72,6 +78,12 @@ FEW_SHOT = (
     absl_flags.DEFINE_integer("eval_queries", None, "The same for an evaluation task's."),
 )
 
+# Settings that the domains with fully connected networks share.
+DENSE = (
+    absl_flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers: 100,100,100."),
+    absl_flags.DEFINE_integer("encoder_units", None, "Recurrent cells of the task encoder."),
+)
+
 _all_settings = {holder.name for holder in _COMMON}
 
 
@@ -89,7 +101,7 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
       own: the domain's own flags (what `settings` returned); the common ones are added.
 
     Raises:
-      ConfigError: if a setting of another domain was made.
+      ConfigError: if a setting of another domain was made, or one can't be read.
     """
     allowed = {holder.name for holder in _COMMON} | set(own)
     chosen = {}
@@ -100,4 +112,12 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
         if name not in allowed:
             raise ConfigError(name, flag.value, f"not a setting of --domain={FLAGS.domain}")
         chosen[name] = flag.value
+    if "hidden_units" in chosen:
+        widths = chosen["hidden_units"]
+        try:
+            chosen["hidden_units"] = tuple(int(width) for width in widths)
+        except ValueError:
+            raise ConfigError(
+                "hidden_units", ",".join(widths), "must be widths, such as 100,100,100"
+            ) from None
     return chosen

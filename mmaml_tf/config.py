@@ -9,6 +9,8 @@ import math
 from typing import Any, Self
 
 METHODS = ("maml", "multi_maml", "mumomaml")
+# What reinforcement learning compares with besides.
+BASELINES = ("pretrained", "random", "oracle")
 LR_SCHEDULES = ("constant", "cosine")
 
 
@@ -25,7 +27,7 @@ class RunConfig:
 
     Attributes:
       domain: task distribution, by its registered name.
-      method: one of METHODS.
+      method: one of the domain's METHODS.
       modulation: how MuMoMAML modulates, by registered name; None for the other methods.
       seed: of the initial weights and the training tasks.
       iterations: meta-iterations.
@@ -65,11 +67,16 @@ class RunConfig:
     eval_tasks: int
     eval_seed: int
 
+    METHODS = METHODS
     # What may differ between the runs that share a folder: nothing that training depends on.
     RESUMABLE = ("eval_tasks", "eval_seed", "checkpoint_every")
 
     def __post_init__(self):
-        self.require("method", self.method in METHODS, f"choose from {', '.join(METHODS)}")
+        self.require(
+            "method",
+            self.method in self.METHODS,
+            f"--domain={self.domain} knows {', '.join(self.METHODS)}",
+        )
         if self.method == "mumomaml":
             self.require("modulation", self.modulation is not None, "mumomaml needs one")
         else:

@@ -24,13 +24,16 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def training_curves(metrics: Mapping[str, pd.DataFrame], column: str, ylabel: str) -> Figure:
-    """A metric over the iterations, one line per run, on a logarithmic scale.
+def training_curves(
+    metrics: Mapping[str, pd.DataFrame], column: str, ylabel: str, yscale: str = "log"
+) -> Figure:
+    """A metric over the iterations, one line per run.
 
     Args:
       metrics: the runs' metrics.csv, by label.
       column: which of its columns.
       ylabel: what it is.
+      yscale: of the metric's axis.
     """
     figure, axes = plt.subplots(figsize=(6, 3.6))
     for index, (label, table) in enumerate(metrics.items()):
@@ -39,7 +42,7 @@ def training_curves(metrics: Mapping[str, pd.DataFrame], column: str, ylabel: st
         axes.plot(table["iteration"], values, color=f"C{index}", alpha=0.25, linewidth=0.8)
         smooth = values.rolling(window, center=True, min_periods=1).mean()
         axes.plot(table["iteration"], smooth, color=f"C{index}", label=label)
-    axes.set(xlabel="meta-iteration", ylabel=ylabel, yscale="log")
+    axes.set(xlabel="meta-iteration", ylabel=ylabel, yscale=yscale)
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return figure
