@@ -144,7 +144,7 @@ class MLP(BaseNetwork):
             raise ValueError("modulation parameters given to a network that has no modulation")
         trace = []
         h = x
-        num_appending = len(self.fast_layers) - len(self.hidden_units) - 1
+        num_appending = 1 if self.bias_transformation_size else 0
         for index, (layer, weights) in enumerate(zip(self.fast_layers, fast, strict=True)):
             z = layer(h, weights)
             if watch is not None:
