@@ -1,5 +1,6 @@
 """MAML, Multi-MAML and MuMoMAML. `MetaLearner.meta_loss` and `train_step` are Algorithm 1."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
 from mmaml_tf.networks import BaseNetwork
+from mmaml_tf.task_mapping import mapped_meta_gradients, mapped_predictions
 from mmaml_tf.tasks import Examples, TaskBatch
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -36,6 +38,8 @@ class MetaLearner(keras.Model):
       loss: (targets, outputs) [tasks, N, dim] -> each task's loss [tasks].
       meta_clip_norm: global-norm limit of the meta-gradient, for theta and omega separately (and
         for each group of theta); None for no limit.
+      map_tasks: compute one task at a time rather than the batch at once; the results are the
+        same. Faster for convolutions on a CPU (`task_mapping`).
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class MetaLearner(keras.Model):
         inner_loop: InnerLoop,
         loss: Loss,
         meta_clip_norm: float | None = None,
+        map_tasks: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -51,6 +56,7 @@ class MetaLearner(keras.Model):
         self.inner_loop = inner_loop
         self.task_loss = loss
         self.meta_clip_norm = meta_clip_norm
+        self.map_tasks = map_tasks
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
         self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
         # Iteration (counted from 1) whose loss was the first that is not finite; 0 for none.
@@ -69,7 +75,11 @@ class MetaLearner(keras.Model):
 
     def build_for(self, x_dim: int, y_dim: int) -> None:
         """Creates theta (and omega) for inputs and targets of these widths."""
-        self.network.build((None, None, x_dim))
+        self.build_parts((None, None, x_dim), (None, None, x_dim + y_dim))
+
+    def build_parts(self, network_input: tuple, encoder_input: tuple) -> None:
+        """Creates theta (and omega) for these input shapes, [tasks, N, ...]."""
+        self.network.build(network_input)
         self.network.built = True
         self.built = True
 
@@ -81,15 +91,22 @@ class MetaLearner(keras.Model):
         """The variables whose meta-gradients are clipped together."""
         return [self.network.trainable_variables]
 
-    def meta_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+    def meta_loss(
+        self, batch: TaskBatch, tau: list[tf.Tensor] | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Algorithm 1 of [MuMoMAML], lines 4 to 10, for a batch of tasks T_j.
+
+        Args:
+          batch: of tasks.
+          tau: the modulation parameters where they are known already.
 
         Returns:
           The query losses after S steps and the support losses before the first, each [tasks].
         """
         support, query = batch.support, batch.query
         # Infer tau = {tau_i} from D_train.
-        tau, _ = self.modulate(support)
+        if tau is None:
+            tau, _ = self.modulate(support)
         # S times: theta'_j = theta'_j - alpha grad L(f(x; theta'_j, tau); D_train).
         trajectory, support_losses = self.inner_loop.adapt(
             self.network,
@@ -103,13 +120,22 @@ class MetaLearner(keras.Model):
         query_losses = self.task_loss(query.y, outputs)
         return query_losses, query_losses if support_losses is None else support_losses
 
-    def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
-        """Lines 11 and 12: update theta and omega by the gradient of sum_j L, second order."""
+    def meta_gradients(
+        self, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        if self.map_tasks:
+            return mapped_meta_gradients(self, batch)
         with tf.GradientTape() as tape:
             query_losses, support_losses = self.meta_loss(batch)
             loss = tf.reduce_mean(query_losses)
+        return query_losses, support_losses, tape.gradient(loss, self.parameter_groups())
+
+    def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
+        """Lines 11 and 12: update theta and omega by the gradient of sum_j L, second order."""
+        query_losses, support_losses, gradients = self.meta_gradients(batch)
+        loss = tf.reduce_mean(query_losses)
         groups = self.parameter_groups()
-        gradients = tape.gradient(loss, groups)
         updates: list[tuple[tf.Tensor, keras.Variable]] = []
         for variables, values in zip(groups, gradients, strict=True):
             reject_missing(variables, values)
@@ -133,7 +159,11 @@ class MetaLearner(keras.Model):
         return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
 
     def adapt(
-        self, support: Examples, query_x: tf.Tensor, mode: tf.Tensor | None = None
+        self,
+        support: Examples,
+        query_x: tf.Tensor,
+        mode: tf.Tensor | None = None,
+        num_steps: int | None = None,
     ) -> Adaptation:
         """Adapts to support sets and predicts on query inputs after every step.
 
@@ -142,17 +172,35 @@ class MetaLearner(keras.Model):
           query_x: [tasks, N, in_dim].
           mode: [tasks], the true modes; needed by Multi-MAML, and only where the tasks are not
             sorted into equally many of each mode.
+          num_steps: S; as in training by default.
         """
         tau, embedding = self.modulate(support)
-        trajectory, _ = self.inner_loop.adapt(
+        loop = self.inner_loop
+        if num_steps is not None:
+            loop = dataclasses.replace(loop, num_steps=num_steps)
+        if self.map_tasks:
+            return Adaptation(mapped_predictions(self, loop, support, query_x, tau), embedding)
+        return Adaptation(self.predictions(loop, support, query_x, tau, mode), embedding)
+
+    def predictions(
+        self,
+        loop: InnerLoop,
+        support: Examples,
+        query_x: tf.Tensor,
+        tau: list[tf.Tensor] | None,
+        mode: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Query predictions after 0, 1, ..., S steps with tau: [S + 1, tasks, N, out_dim]."""
+        trajectory, _ = loop.adapt(
             self.network,
             self.network.prior(mode),
             tau,
             support.x,
             lambda outputs: self.task_loss(support.y, outputs),
         )
-        predictions = [self.network.forward(query_x, fast, tau)[0] for fast in trajectory]
-        return Adaptation(tf.stack(predictions), embedding)
+        return tf.stack(
+            [self.network.predict(query_x, fast, tau, support.x) for fast in trajectory]
+        )
 
     def predict_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Every task's query loss after each step, [tasks, S + 1], and its embedding."""
@@ -168,10 +216,14 @@ class MAML(MetaLearner):
     """Model-agnostic meta-learning: one prior theta for all tasks, no modulation. [MAML]"""
 
     def adapt(
-        self, support: Examples, query_x: tf.Tensor, mode: tf.Tensor | None = None
+        self,
+        support: Examples,
+        query_x: tf.Tensor,
+        mode: tf.Tensor | None = None,
+        num_steps: int | None = None,
     ) -> Adaptation:
         """See `MetaLearner`; the modes are ignored."""
-        return super().adapt(support, query_x)
+        return super().adapt(support, query_x, num_steps=num_steps)
 
 
 class MultiMAML(MetaLearner):
@@ -207,10 +259,10 @@ class MuMoMAML(MetaLearner):
         self.encoder = encoder
         self.modulation_network = modulation_network
 
-    def build_for(self, x_dim: int, y_dim: int) -> None:
+    def build_parts(self, network_input: tuple, encoder_input: tuple) -> None:
         """Creates theta and omega."""
-        super().build_for(x_dim, y_dim)
-        self.encoder.build((None, None, x_dim + y_dim))
+        super().build_parts(network_input, encoder_input)
+        self.encoder.build(encoder_input)
         self.modulation_network.build((None, self.encoder.output_units))
 
     def modulate(self, support: Examples) -> tuple[list[tf.Tensor] | None, tf.Tensor | None]:

@@ -45,6 +45,19 @@ class BaseNetwork(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def predict(
+        self,
+        query_x: tf.Tensor,
+        fast: list[Any],
+        tau: Sequence[tf.Tensor] | None,
+        support_x: tf.Tensor,
+    ) -> tf.Tensor:
+        """f(x; theta', tau) on query inputs.
+
+        The support inputs are for networks whose predictions depend on a set (batch norm).
+        """
+        return self.forward(query_x, fast, tau)[0]
+
     def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
         """The tensors of a trace that the inner loss is differentiated in."""
         raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The Omniglot domain: few-shot classification of handwritten characters."""

@@ -1,0 +1,142 @@
+"""Base network of the Omniglot domain: the conv net of [MAML], with or without modulation."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mmaml_tf.layers.batch_norm import FastScaleShift, normalise
+from mmaml_tf.layers.conv import FastConv2D
+from mmaml_tf.layers.dense import FastDense, FastLayer
+from mmaml_tf.layers.fast_weights import MaterialisedWeights
+from mmaml_tf.layers.modulation import FiLM, Modulation
+from mmaml_tf.networks import BaseNetwork
+
+
+class ConvNet(BaseNetwork):
+    """Blocks of conv, batch norm, modulation and ReLU; then the mean over positions; then linear.
+
+    Block i: relu(modulation(normalise(h * W_i), tau_i)). Modulating *before* the normalisation
+    would do nothing: it would be normalised away. FiLM brings a scale and a shift per channel, so
+    batch norm's own are left out beside it [2019 code]; every other network has them, and they
+    adapt like all of theta.
+
+    Fully connected layers are convolutions of size 1 over one position, so that the network of
+    [MAML] without convolutions is `ConvNet(filters, kernel_size=1, strides=1, flatten=True)`.
+
+    Args:
+      filters: channels of each block.
+      num_classes: N, width of the output (logits).
+      modulation: of every block, or None.
+      kernel_size: of all convolutions.
+      strides: of all convolutions.
+      flatten: whether an image's pixels become the channels of a single position first.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        num_classes: int,
+        modulation: Modulation | None = None,
+        kernel_size: int = 3,
+        strides: int = 2,
+        flatten: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = tuple(filters)
+        self.modulation = modulation
+        self.flatten = flatten
+        self.has_scale_shift = not isinstance(modulation, FiLM)
+        self.blocks: list[list[FastLayer]] = []
+        for channels in self.filters:
+            block: list[FastLayer] = [FastConv2D(channels, kernel_size, strides)]
+            if self.has_scale_shift:
+                block.append(FastScaleShift())
+            self.blocks.append(block)
+        self.head = FastDense(num_classes, MaterialisedWeights)
+
+    @property
+    def fast_layers(self) -> list[FastLayer]:
+        """All adaptable layers, first to last."""
+        return [layer for block in self.blocks for layer in block] + [self.head]
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates the layers for images [tasks, N, height, width, channels]."""
+        height, width, channels = input_shape[2:]
+        if self.flatten:
+            channels *= height * width
+        for block, filters in zip(self.blocks, self.filters, strict=True):
+            for layer in block:
+                layer.build((None, None, None, None, channels))
+                channels = filters
+        self.head.build((None, None, channels))
+
+    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
+        """theta as fast weights, one entry per layer."""
+        return [layer.prior(groups) for layer in self.fast_layers]
+
+    def call(self, x: tf.Tensor, tau: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
+        """Logits of f(x; theta, tau): [tasks, N, H, W, channels] -> [tasks, N, num_classes]."""
+        return self.forward(x, self.prior(), tau)[0]
+
+    def forward(
+        self,
+        x: tf.Tensor,
+        fast: list[Any],
+        tau: Sequence[tf.Tensor] | None = None,
+        watch: Callable[[tf.Tensor], None] | None = None,
+        num_rows: int | tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, list[Any]]:
+        """See `BaseNetwork`. The trace holds each layer's (input, output).
+
+        Args:
+          x: images, [tasks, N, H, W, channels].
+          fast: one set of fast weights per layer.
+          tau: one [tasks, ...] tensor per block; None for none.
+          watch: told of every layer's output.
+          num_rows: batch norm's statistics come from the first so many of the N images; None for
+            all.
+
+        Raises:
+          ValueError: if tau does not have one entry per block, or nothing to apply it.
+        """
+        if (tau is None) != (self.modulation is None):
+            raise ValueError("modulation and modulation parameters go together")
+        if tau is not None and len(tau) != len(self.blocks):
+            raise ValueError(f"{len(tau)} modulation parameters for {len(self.blocks)} blocks")
+        weights = iter(fast)
+        trace = []
+
+        def apply(layer: FastLayer, h: tf.Tensor) -> tf.Tensor:
+            z = layer(h, next(weights))
+            if watch is not None:
+                watch(z)
+            trace.append((h, z))
+            return z
+
+        h = x
+        if self.flatten:
+            size = x.shape[2] * x.shape[3] * x.shape[4]
+            h = tf.reshape(x, tf.concat([tf.shape(x)[:2], [1, 1, size]], 0))
+        for index, (conv, *scale_shift) in enumerate(self.blocks):
+            h = normalise(apply(conv, h), num_rows)
+            for layer in scale_shift:
+                h = apply(layer, h)
+            if self.modulation is not None and tau is not None:
+                h = self.modulation(h, tau[index])
+            h = tf.nn.relu(h)
+        return apply(self.head, tf.reduce_mean(h, [2, 3])), trace
+
+    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
+        """The layers' outputs."""
+        return [output for _, output in trace]
+
+    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
+        """One gradient per layer, from its input and its output gradient."""
+        return [
+            layer.gradient(inputs, output_gradient)
+            for layer, (inputs, _), output_gradient in zip(
+                self.fast_layers, trace, leaf_gradients, strict=True
+            )
+        ]

@@ -1,0 +1,85 @@
+"""One task at a time: `tf.map_fn` over the tasks of a batch, instead of one batched computation.
+
+Per-task kernels make a batched convolution a product of image patches that a CPU computes slower
+than ordinary convolutions, one task after the other on each core (`benchmarks/conv_step.py`; run
+with one intra-op thread, so that it is the tasks that share the cores). The meta-gradient
+
+    d/dtheta  1/M sum_j L_j(theta, tau_j)  =  1/M sum_j dL_j/dtheta
+
+is taken inside the map, where every task's tape ends with the task, and averaged outside. The
+modulation parameters tau_j come from one pass of the task encoder over the whole batch: each task
+returns dL_j/dtau_j, and the encoder is backpropagated once.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from mmaml_tf.tasks import Examples, TaskBatch
+
+if TYPE_CHECKING:
+    from mmaml_tf.adaptation import InnerLoop
+    from mmaml_tf.meta_learners import MetaLearner
+
+
+def mapped_meta_gradients(
+    learner: "MetaLearner", batch: TaskBatch
+) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+    """`MetaLearner.meta_gradients`, task by task.
+
+    Returns:
+      The query losses after the inner loop and the support losses before it, each [tasks], and the
+      gradient of the mean query loss in theta (and in omega).
+    """
+    theta, *omega = learner.parameter_groups()
+    with tf.GradientTape() as encoder_tape:
+        tau, _ = learner.modulate(batch.support)
+
+    def one_task(task: tuple[TaskBatch, list[tf.Tensor]]) -> tuple:
+        single, task_tau = _with_task_axis(task)
+        with tf.GradientTape() as tape:
+            tape.watch(task_tau)
+            query_loss, support_loss = learner.meta_loss(single, task_tau or None)
+        gradients = tape.gradient(query_loss, (theta, task_tau))
+        missing = [v.path for v, g in zip(theta, gradients[0], strict=True) if g is None]
+        if missing:
+            raise ValueError(f"no meta-gradient reaches {', '.join(missing)}")
+        return query_loss[0], support_loss[0], gradients[0], [g[0] for g in gradients[1]]
+
+    per_task = (batch, tau or [])
+    dtype = theta[0].dtype
+    signature = (dtype, dtype, [dtype] * len(theta), [dtype] * len(per_task[1]))
+    query_losses, support_losses, theta_gradients, tau_gradients = tf.map_fn(
+        one_task, per_task, fn_output_signature=signature
+    )
+    groups = [[tf.reduce_mean(gradient, 0) for gradient in theta_gradients]]
+    if omega:
+        num_tasks = tf.cast(tf.shape(query_losses)[0], dtype)
+        groups += encoder_tape.gradient(
+            tau, omega, output_gradients=[gradient / num_tasks for gradient in tau_gradients]
+        )
+    return query_losses, support_losses, groups
+
+
+def mapped_predictions(
+    learner: "MetaLearner",
+    loop: "InnerLoop",
+    support: Examples,
+    query_x: tf.Tensor,
+    tau: list[tf.Tensor] | None,
+) -> tf.Tensor:
+    """`MetaLearner.predictions`, task by task: [S + 1, tasks, N, out_dim]."""
+
+    def one_task(task: tuple[Examples, tf.Tensor, list[tf.Tensor]]) -> tf.Tensor:
+        single, single_query_x, task_tau = _with_task_axis(task)
+        return learner.predictions(loop, single, single_query_x, task_tau or None)[:, 0]
+
+    outputs = tf.map_fn(
+        one_task, (support, query_x, tau or []), fn_output_signature=learner.network.compute_dtype
+    )
+    return tf.transpose(outputs, [1, 0, 2, 3])
+
+
+def _with_task_axis(task: Any) -> Any:
+    """A map's element as a batch of one task."""
+    return tf.nest.map_structure(lambda tensor: tensor[None], task)
