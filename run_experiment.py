@@ -16,12 +16,14 @@ from absl import flags as absl_flags
 from absl import logging
 
 import flags.regression
+import flags.rl
 from flags.common import FLAGS
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import InterruptedRunError, RunError
 from mmaml_tf.run_folder import RunFolder
 
 USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
+FLAG_MODULES = ("flags.common", "flags.regression", "flags.rl")
 
 
 class Registration(NamedTuple):
@@ -42,8 +44,11 @@ class Registration(NamedTuple):
 
 def registered_domains() -> dict[str, Registration]:
     """All domains, by name. Imports TensorFlow, so not before the flags were parsed."""
+    from data.goals import GOALS
     from data.regression import MIXTURES, Mixture
+    from mmaml_tf import envs
     from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
+    from mmaml_tf.rl.config import RlConfig
 
     def regression(mixture: Mixture) -> Registration:
         modes = tuple(mixture.mode_names)
@@ -56,7 +61,25 @@ def registered_domains() -> dict[str, Registration]:
             ),
         )
 
-    return {name: regression(mixture) for name, mixture in MIXTURES.items()}
+    def reinforcement(name: str, env_id: str) -> Registration:
+        def build(config: RlConfig) -> Any:
+            from mmaml_tf.rl.domain import RlDomain
+
+            return RlDomain(config, env_id, GOALS[name])
+
+        return Registration(
+            config=functools.partial(flags.rl.config, GOALS[name].mode_names),
+            given=flags.rl.given,
+            config_type=RlConfig,
+            build=build,
+        )
+
+    return {
+        **{name: regression(mixture) for name, mixture in MIXTURES.items()},
+        "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
+        "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
+        "cheetah_speed": reinforcement("cheetah_speed", envs.HALF_CHEETAH_SPEED),
+    }
 
 
 def find_domain(domains: dict[str, Registration], name: str | None) -> Registration:
@@ -163,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
         argv = sys.argv if argv is None else argv
         if {"-h", "-help", "--help", "--helpfull"} & set(argv):
             print(__doc__)
-            print("\n\n".join(FLAGS.module_help(m) for m in ("flags.common", "flags.regression")))
+            print("\n\n".join(FLAGS.module_help(module) for module in FLAG_MODULES))
             return 0
         rest = FLAGS(argv)
         if len(rest) > 1:

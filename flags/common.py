@@ -104,7 +104,7 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
       ConfigError: if a setting of another domain was made, or one can't be read.
     """
     allowed = {holder.name for holder in _COMMON} | set(own)
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for name in sorted(_all_settings):
         flag = FLAGS[name]
         if not flag.present:

@@ -6,7 +6,7 @@ Field names are flag names; a domain adds its own fields in a subclass.
 import dataclasses
 import json
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 METHODS = ("maml", "multi_maml", "mumomaml")
 # What reinforcement learning compares with besides.
@@ -67,9 +67,9 @@ class RunConfig:
     eval_tasks: int
     eval_seed: int
 
-    METHODS = METHODS
+    METHODS: ClassVar[tuple[str, ...]] = METHODS
     # What may differ between the runs that share a folder: nothing that training depends on.
-    RESUMABLE = ("eval_tasks", "eval_seed", "checkpoint_every")
+    RESUMABLE: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed", "checkpoint_every")
 
     def __post_init__(self):
         self.require(

@@ -30,9 +30,9 @@ def export_supervised(learner: MetaLearner, x_dim: int, y_dim: int, path: Path) 
         query_x: tf.Tensor,
         mode: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        support_x = _checked("support_x", support_x, ["tasks", "K", x_dim])
-        support_y = _checked("support_y", support_y, ["tasks", "K", y_dim])
-        query_x = _checked("query_x", query_x, ["tasks", "N", x_dim])
+        support_x = checked("support_x", support_x, ["tasks", "K", x_dim])
+        support_y = checked("support_y", support_y, ["tasks", "K", y_dim])
+        query_x = checked("query_x", query_x, ["tasks", "N", x_dim])
         outcome = learner.adapt(Examples(support_x, support_y), query_x, mode)
         results = {
             "predictions": outcome.predictions[-1],
@@ -53,7 +53,7 @@ def export_supervised(learner: MetaLearner, x_dim: int, y_dim: int, path: Path) 
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
 
 
-def _checked(name: str, value: tf.Tensor, expected: list[str | int]) -> tf.Tensor:
+def checked(name: str, value: tf.Tensor, expected: list[str | int]) -> tf.Tensor:
     """Asserts rank and width in the graph, with a message that names the argument."""
     width = expected[-1]
     form = f"{name} must be [{', '.join(map(str, expected))}], but its shape is"

@@ -1,4 +1,4 @@
-"""Training of the supervised domains: Keras's `fit`, from wherever the run folder left off."""
+"""Training with Keras's `fit`, from wherever the run folder left off."""
 
 import math
 import warnings
@@ -37,7 +37,7 @@ def compile_learner(learner: MetaLearner, config: RunConfig, steps_per_call: int
     learner.optimizer.build(learner.trainable_variables)
 
 
-def restore(learner: MetaLearner, folder: RunFolder) -> int:
+def restore(learner: keras.Model, folder: RunFolder) -> int:
     """Restores a learner from its run's newest good checkpoint and returns the iteration.
 
     Raises:
@@ -50,10 +50,10 @@ def restore(learner: MetaLearner, folder: RunFolder) -> int:
 
 
 def train(
-    learner: MetaLearner,
+    learner: keras.Model,
     config: RunConfig,
     folder: RunFolder,
-    sample: Callable[[tf.Tensor], TaskBatch],
+    sample: Callable[[tf.Tensor], TaskBatch | tf.Tensor],
 ) -> None:
     """Trains to `config.iterations`, resuming if the folder has checkpoints.
 
@@ -61,8 +61,8 @@ def train(
       learner: built and compiled.
       config: of the run.
       folder: claimed for this run.
-      sample: iteration -> batch of tasks, a pure function, so that a resumed run sees the tasks
-        that an uninterrupted one would have seen.
+      sample: iteration -> what its `train_step` gets: a batch of tasks, a pure function, so that
+        a resumed run sees the tasks that an uninterrupted one would have seen.
 
     Raises:
       NonFiniteLossError, InterruptedRunError: with everything saved that was good.

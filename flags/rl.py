@@ -1,0 +1,50 @@
+"""Flags of the reinforcement-learning domains."""
+
+from typing import Any
+
+from absl import flags as absl_flags
+
+from flags import common
+from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
+
+_FLAGS = common.settings(
+    *common.DENSE,
+    absl_flags.DEFINE_integer("rollouts", None, "Episodes per task and gradient step."),
+    absl_flags.DEFINE_integer(
+        "embedding_trajectories", None, "Episodes per task that mumomaml infers the task from."
+    ),
+    absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation."),
+    absl_flags.DEFINE_float("discount", None, "Gamma."),
+    absl_flags.DEFINE_float("gae_lambda", None, "Lambda of generalised advantage estimation."),
+    absl_flags.DEFINE_float("max_kl", None, "TRPO's limit on the adapted policies' divergence."),
+    absl_flags.DEFINE_integer("cg_iterations", None, "Conjugate gradient iterations."),
+    absl_flags.DEFINE_float("cg_damping", None, "Added to the curvature's diagonal."),
+    absl_flags.DEFINE_integer(
+        "support_stride", None, "Curvature: every so many-th support step; 1 for all."
+    ),
+    absl_flags.DEFINE_integer(
+        "query_stride", None, "Curvature: every so many-th query step; 1 for all."
+    ),
+    absl_flags.DEFINE_bool("animation", None, "Also save figures/policy.gif."),
+)
+
+
+def given() -> dict[str, Any]:
+    """The settings made on the command line.
+
+    Raises:
+      ConfigError: for one that is not a reinforcement-learning setting, or can't be read.
+    """
+    return common.given(_FLAGS)
+
+
+def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> RlConfig:
+    """The run that the command line asks for.
+
+    Raises:
+      ConfigError: naming the flag, its value and what is allowed.
+    """
+    settings = paper_settings(domain, method, modes)
+    if preset == "quick":
+        settings |= quick_settings(method)
+    return RlConfig(**(settings | given()))

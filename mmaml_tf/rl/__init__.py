@@ -1,0 +1,1 @@
+"""Meta-reinforcement learning: policies, policy gradients, rollouts and the TRPO meta-optimiser."""

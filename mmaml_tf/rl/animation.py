@@ -1,0 +1,56 @@
+"""Animation of an adapted policy."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from mmaml_tf.envs import RendererUnavailableError, save_animation
+from mmaml_tf.errors import RunError
+from mmaml_tf.rl.collection import Collected
+from mmaml_tf.rl.learner import MetaPolicy
+from mmaml_tf.rl.sampler import Sampler
+
+
+def save_policy_animation(
+    learner: MetaPolicy,
+    sampler: Sampler,
+    goals: npt.NDArray[np.float64],
+    collected: Collected,
+    path: Path,
+) -> None:
+    """Plays one episode of every task with the adapted policy's mean actions, and saves a GIF.
+
+    Args:
+      learner: that adapted.
+      sampler: of its environment.
+      goals: of the tasks, [tasks, dim].
+      collected: the adaptation to those tasks, one gradient step or more.
+      path: ends in .gif.
+
+    Raises:
+      RunError: if nothing can render here.
+    """
+    frames: list[Any] = []
+    try:
+        env = gymnasium.make(sampler.env_id, render_mode="rgb_array")
+        for task, goal in enumerate(goals):
+            own = slice(task, task + 1)
+            fast, tau = tf.nest.map_structure(
+                lambda part, own=own: part[own], (collected.fast[-1], collected.tau)
+            )
+            observed, _ = env.reset(seed=task, options={"goal": goal})
+            over = False
+            while not over:
+                frames.append(env.render())
+                seen = sampler.observation(observed[np.newaxis], goal[np.newaxis])
+                mean, _ = tf.split(learner.outputs(seen[:, np.newaxis], fast, tau), 2, -1)
+                action = sampler.environment_action(mean.numpy()[0, 0])
+                observed, _, terminated, truncated, _ = env.step(action)
+                over = terminated or truncated
+    except RendererUnavailableError as error:
+        raise RunError(str(error)) from None
+    save_animation(frames, path)

@@ -1,0 +1,147 @@
+"""Settings of the reinforcement-learning domains, with the papers' as defaults."""
+
+import dataclasses
+from typing import Any
+
+from mmaml_tf.config import BASELINES, RunConfig
+
+# Common settings that TRPO has no use for, with the only value that is allowed.
+_UNUSED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None, "jit_compile": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class RlConfig(RunConfig):
+    """A meta-reinforcement-learning run.
+
+    Methods: maml, mumomaml, and the baselines
+      pretrained: one policy trained on all tasks at once, fine-tuned at evaluation;
+      oracle: the same, but it observes the goal;
+      random: random initial weights, fine-tuned at evaluation.
+
+    Attributes:
+      modes: names of the goal distribution's modes.
+      rollouts: per task and gradient step.
+      embedding_trajectories: of the unmodulated policy, per task, from which mumomaml infers tau.
+      eval_steps: gradient steps at evaluation.
+      discount: gamma.
+      gae_lambda: lambda of generalised advantage estimation.
+      hidden_units: widths of the policy's hidden layers.
+      encoder_units: GRU cells and v's size in the task encoder (used by mumomaml).
+      max_kl: TRPO's limit on the mean divergence of the adapted policies.
+      cg_iterations: of conjugate gradients.
+      cg_damping: added to the curvature's diagonal.
+      support_stride: the curvature's inner second derivatives use every so many-th support step.
+      query_stride: the curvature is averaged over every so many-th query step.
+      animation: also save an animation of the adapted policy.
+    """
+
+    modes: tuple[str, ...]
+    rollouts: int
+    embedding_trajectories: int
+    eval_steps: int
+    discount: float
+    gae_lambda: float
+    hidden_units: tuple[int, ...]
+    encoder_units: int
+    max_kl: float
+    cg_iterations: int
+    cg_damping: float
+    support_stride: int
+    query_stride: int
+    animation: bool
+
+    METHODS = ("maml", "mumomaml", *BASELINES)
+    RESUMABLE = (*RunConfig.RESUMABLE, "eval_steps", "animation")
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field, value in _UNUSED.items():
+            self.require(
+                field,
+                getattr(self, field) == value,
+                f"not a setting of --domain={self.domain}, whose meta-steps --max_kl limits",
+            )
+        for field in (
+            "rollouts",
+            "embedding_trajectories",
+            "eval_steps",
+            "encoder_units",
+            "cg_iterations",
+            "support_stride",
+            "query_stride",
+        ):
+            self.require_at_least(field, 1)
+        for field in ("max_kl", "cg_damping"):
+            self.require_positive(field)
+        for field in ("discount", "gae_lambda"):
+            self.require(field, 0 <= getattr(self, field) <= 1, "must be between 0 and 1")
+        self.require(
+            "hidden_units",
+            len(self.hidden_units) > 0 and min(self.hidden_units) > 0,
+            "needs one or more positive widths, such as 100,100",
+        )
+        for field in ("meta_batch_size", "eval_tasks"):
+            self.require(
+                field,
+                getattr(self, field) % len(self.modes) == 0,
+                f"must be a multiple of the {len(self.modes)} modes ({', '.join(self.modes)})",
+            )
+        if self.method in BASELINES:
+            self.require(
+                "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"
+            )
+
+    @property
+    def observes_goal(self) -> bool:
+        """Whether the goal is part of the observation."""
+        return self.method == "oracle"
+
+    @property
+    def eval_learning_rates(self) -> list[float]:
+        """alpha for the first step, alpha / 2 for the others ([MAML] 5.3)."""
+        return [self.inner_lr] + [self.inner_lr / 2] * (self.eval_steps - 1)
+
+
+def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
+    """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3).
+
+    Ours, where they are silent: the damping, the strides of the curvature, 40 evaluation tasks.
+    """
+    return dict(
+        domain=domain,
+        method=method,
+        modulation="film" if method == "mumomaml" else None,
+        modes=modes,
+        seed=0,
+        iterations=1 if method == "random" else 500,
+        meta_batch_size=20 if domain == "navigation_2d" else 40,
+        inner_steps=0 if method in BASELINES else 1,
+        inner_lr=0.1,
+        first_order=False,
+        inner_clip_norm=None,
+        inner_clip_value=None,
+        **_UNUSED,
+        log_every=1,
+        checkpoint_every=10,
+        eval_tasks=40,
+        eval_seed=1,
+        rollouts=20,
+        embedding_trajectories=1,
+        eval_steps=3,
+        discount=0.99,
+        gae_lambda=1.0,
+        hidden_units=(100, 100),
+        encoder_units=64,
+        max_kl=0.01,
+        cg_iterations=10,
+        cg_damping=0.01,
+        support_stride=5,
+        query_stride=10,
+        animation=False,
+    )
+
+
+def quick_settings(method: str) -> dict[str, Any]:
+    """What `--preset=quick` changes: a few minutes on two cores."""
+    settings = dict(meta_batch_size=20, rollouts=10)
+    return settings if method == "random" else settings | dict(iterations=150)

@@ -1,0 +1,232 @@
+"""The reinforcement-learning domains: wires environment, policy, encoder, TRPO and figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmaml_tf import evaluation, figures, supervised
+from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.experiment import ReportedRun
+from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.rl.animation import save_policy_animation
+from mmaml_tf.rl.collection import Collector
+from mmaml_tf.rl.config import RlConfig
+from mmaml_tf.rl.encoder import TrajectoryEncoder
+from mmaml_tf.rl.export import export_policy
+from mmaml_tf.rl.figures import navigation_trajectories
+from mmaml_tf.rl.learner import Logs, MetaPolicy
+from mmaml_tf.rl.meta_trpo import MetaTrpo
+from mmaml_tf.rl.policy import GaussianPolicy
+from mmaml_tf.rl.rollouts import Rollouts
+from mmaml_tf.rl.sampler import Sampler
+from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.tasks import TaskStream
+
+METRIC = "return"
+LABEL = "mean return"
+# Evaluation tasks per batch at most, to bound the memory it takes.
+EVALUATION_BATCH = 40
+# Tasks (half of each mode) and rollouts whose positions an evaluation keeps for the figures.
+FIGURE_TASKS, FIGURE_ROLLOUTS = 4, 5
+
+
+class Goals(Protocol):
+    """What this domain asks of a goal distribution (`data.goals.GoalDistribution` has it)."""
+
+    def sample(
+        self, seed: np.random.Generator, num_tasks: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Goals [num_tasks, dim] and their modes [num_tasks], which alternate."""
+
+    def density(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """p(g) at points [..., dim]."""
+
+
+class RlResults(NamedTuple):
+    """What an evaluation measured.
+
+    Attributes:
+      tasks: every task's mean return after 0, 1, ..., S steps.
+      shown_goals: of a few tasks, [tasks, dim].
+      shown_rollouts: a few episodes of those tasks after each number of steps.
+    """
+
+    tasks: evaluation.TaskResults
+    shown_goals: npt.NDArray[np.float64]
+    shown_rollouts: list[Rollouts]
+
+
+class RlDomain:
+    """Meta-reinforcement learning on an environment whose goals are drawn from a distribution.
+
+    Args:
+      config: of the run.
+      env_id: a registered environment with a `GoalVectorEnv` twin.
+      goals: the goal distribution.
+    """
+
+    def __init__(self, config: RlConfig, env_id: str, goals: Goals):
+        self.config = config
+        self.goals = goals
+        self.sampler = Sampler(env_id, config.observes_goal)
+
+    def build_learner(self) -> MetaPolicy:
+        """A learner with freshly initialised weights, ready to train."""
+        config = self.config
+        keras.utils.set_random_seed(config.seed)
+        modulation = None
+        if config.modulation is not None:
+            if config.modulation not in MODULATIONS:
+                config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
+            modulation = MODULATIONS[config.modulation]()
+        learner = MetaPolicy(
+            GaussianPolicy(config.hidden_units, self.sampler.action_size, modulation),
+            InnerLoop(
+                config.inner_steps,
+                config.inner_lr,
+                config.first_order,
+                config.inner_clip_norm,
+                config.inner_clip_value,
+            ),
+            TrajectoryEncoder(config.encoder_units) if modulation is not None else None,
+            ModulationNetwork(modulation, config.hidden_units) if modulation is not None else None,
+        )
+        learner.build_for(self.sampler.observation_size)
+        # TRPO finds the step; the optimizer takes it as it is, and counts.
+        learner.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
+        learner.optimizer.build(learner.trainable_variables)
+        return learner
+
+    def collector(self, learner: MetaPolicy) -> Collector:
+        """Lets the learner act and adapt as the run's settings say."""
+        config = self.config
+        return Collector(
+            learner,
+            self.sampler,
+            config.rollouts,
+            config.embedding_trajectories,
+            config.discount,
+            config.gae_lambda,
+        )
+
+    def train(self, learner: MetaPolicy, folder: RunFolder) -> None:
+        """Trains, resuming from the folder's checkpoints if there are any.
+
+        All randomness of an iteration is a function of (seed, iteration), so a resumed run is the
+        uninterrupted one.
+        """
+        config = self.config
+        collector = self.collector(learner)
+        trpo = MetaTrpo(
+            learner,
+            config.max_kl,
+            config.cg_iterations,
+            config.cg_damping,
+            config.support_stride,
+            config.query_stride,
+        )
+
+        def meta_step(iteration: int) -> Logs:
+            rng = np.random.default_rng([config.seed, TaskStream.TRAINING.value, iteration])
+            goals, _ = self.goals.sample(rng, config.meta_batch_size)
+            collected = collector.collect(goals, [config.inner_lr] * config.inner_steps, rng)
+            if config.method == "random":
+                loss, kl = 0.0, 0.0
+                learner.optimizer.iterations.assign_add(1)
+            else:
+                _, loss, kl = trpo.update(collector.experience(collected))
+            returns = collected.returns().mean(0)
+            return {
+                "loss": loss,
+                "return_before": returns[0],
+                "return_after": returns[-1],
+                "kl": kl,
+                "diverged": collected.diverged,
+            }
+
+        learner.meta_step = meta_step
+        supervised.train(learner, config, folder, lambda iteration: iteration)
+
+    def restore(self, learner: MetaPolicy, folder: RunFolder) -> int:
+        """Restores a trained learner; returns the iteration it was saved at."""
+        return supervised.restore(learner, folder)
+
+    def evaluate(self, learner: MetaPolicy) -> RlResults:
+        """Adapts to `config.eval_tasks` fresh tasks and measures the return after every step."""
+        config = self.config
+        collector = self.collector(learner)
+        rng = np.random.default_rng([config.eval_seed, TaskStream.EVALUATION.value])
+        goals, modes = self.goals.sample(rng, config.eval_tasks)
+        returns, embeddings = [], []
+        shown: list[Rollouts] = []
+        for start in range(0, len(goals), EVALUATION_BATCH):
+            batch = goals[start : start + EVALUATION_BATCH]
+            collected = collector.collect(batch, config.eval_learning_rates, rng)
+            returns.append(collected.returns())
+            if collected.embedding is not None:
+                embeddings.append(collected.embedding.numpy())
+            if not shown:
+                shown = [
+                    Rollouts(*(part[:FIGURE_TASKS, :FIGURE_ROLLOUTS] for part in rollouts))
+                    for rollouts in collected.rollouts
+                ]
+        tasks = evaluation.TaskResults(
+            np.concatenate(returns), modes, np.concatenate(embeddings) if embeddings else None
+        )
+        return RlResults(tasks, goals[:FIGURE_TASKS], shown)
+
+    def summarise(self, results: RlResults) -> pd.DataFrame:
+        """The rows of evaluation.csv."""
+        return evaluation.summarise(results.tasks, self.config.modes, METRIC)
+
+    def run_figures(
+        self, learner: MetaPolicy, results: RlResults, metrics: pd.DataFrame
+    ) -> dict[str, Figure]:
+        """The figures of one run, by file name."""
+        label = self.config.label
+        drawn = comparison_figures({label: metrics}, {label: self.summarise(results)})
+        if results.tasks.embeddings is not None:
+            drawn["task_embeddings"] = figures.embedding_map(
+                results.tasks.embeddings, results.tasks.modes, self.config.modes
+            )
+        if results.shown_goals.shape[1] == 2:  # goals in a plane are positions
+            drawn["trajectories"] = navigation_trajectories(
+                results.shown_goals, results.shown_rollouts, self.goals.density
+            )
+        return drawn
+
+    def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
+        """Figures that compare runs, by file name."""
+        return comparison_figures(
+            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+        )
+
+    def export(self, learner: MetaPolicy, path: Path) -> None:
+        """Saves the learner as a SavedModel and, if asked for, an animation beside it."""
+        export_policy(learner, self.sampler, self.config, path)
+        if self.config.animation:
+            rng = np.random.default_rng([self.config.eval_seed, TaskStream.EVALUATION.value])
+            goals, _ = self.goals.sample(rng, len(self.config.modes))
+            collected = self.collector(learner).collect(goals, self.config.eval_learning_rates, rng)
+            save_policy_animation(
+                learner, self.sampler, goals, collected, path.parent / "figures" / "policy.gif"
+            )
+
+
+def comparison_figures(
+    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+) -> dict[str, Figure]:
+    """The figures that need only the runs' tables, by file name."""
+    return {
+        "training": figures.training_curves(
+            metrics, "return_after", f"{LABEL} after adaptation", yscale="linear"
+        ),
+        "adaptation": figures.adaptation_curves(evaluations, LABEL),
+    }

@@ -1,0 +1,182 @@
+"""The meta-update: TRPO on theta and omega jointly, through the inner policy gradient.
+
+With outputs z(theta, omega) = the *adapted* policy's means and log sigmas on the query states,
+
+    surrogate  L = -mean pi(a | s; z) / pi(a | s; z_old) A,     a, s, A from D_val
+    constraint     mean KL(pi_old || pi) <= max_kl
+    direction  x = (F + damping)^-1 (-dL),   F = J^T M J,  J = dz / d(theta, omega)
+
+J holds the second derivatives of the inner loss. F is the Gauss-Newton form of the divergence's
+second derivative: at the old policy they are equal, and it takes a lower order of derivatives.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mmaml_tf.meta_learners import reject_missing
+from mmaml_tf.rl import policy, trpo
+from mmaml_tf.rl.learner import Experience, MetaPolicy
+from mmaml_tf.rl.rollouts import PolicyData
+
+
+def surrogate_loss(outputs: tf.Tensor, old_outputs: tf.Tensor, query: PolicyData) -> tf.Tensor:
+    """-mean over tasks of sum_n w_n pi(a_n | s_n) / pi_old(a_n | s_n) A_n; a scalar."""
+    log_ratio = policy.log_prob(outputs, query.actions) - policy.log_prob(
+        old_outputs, query.actions
+    )
+    return -task_mean(tf.exp(log_ratio) * query.advantages, query)
+
+
+def task_mean(values: tf.Tensor, query: PolicyData) -> tf.Tensor:
+    """The mean over tasks of each task's weighted sum over steps: [tasks, N] to a scalar."""
+    return tf.reduce_mean(tf.reduce_sum(query.weights * values, 1))
+
+
+def linear_map(
+    variables: Sequence[tf.Variable], forward: Callable[[], tf.Tensor]
+) -> tuple[tf.Tensor, Callable, Callable]:
+    """z = forward(), and its Jacobian J as two functions that recompute nothing of `forward`.
+
+    J u is the derivative in u of the (linear) function u -> J^T u, so both products are reverse
+    passes over tensors that exist already; within a graph they may be called inside a loop.
+
+    Args:
+      variables: what z is differentiated in.
+      forward: computes z.
+
+    Returns:
+      z; (one tangent per variable) -> J u, shaped like z; (cotangent like z) -> J^T w, one part per
+      variable.
+    """
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(variables)
+        z = forward()
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape_of_tape:
+        cotangent = tf.zeros_like(z)
+        tape_of_tape.watch(cotangent)
+        pulled_back = tape.gradient(z, variables, output_gradients=cotangent)
+
+    def push(tangents: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tape_of_tape.gradient(pulled_back, cotangent, output_gradients=list(tangents))
+
+    def pull(cotangents: tf.Tensor) -> list[tf.Tensor]:
+        return tape.gradient(z, variables, output_gradients=cotangents)
+
+    return z, push, pull
+
+
+class MetaTrpo:
+    """Updates a learner from the experience of one meta-iteration.
+
+    Args:
+      learner: built, with an optimizer that takes the step as it is (SGD with rate 1).
+      max_kl: limit of the mean divergence of the adapted policies.
+      cg_iterations: of conjugate gradients.
+      cg_damping: added to F's diagonal.
+      support_stride: F's inner second derivatives are taken on every so many-th support step; the
+        adapted policy at which F is taken is the exact one.
+      query_stride: F is averaged over every so many-th query step.
+    """
+
+    def __init__(
+        self,
+        learner: MetaPolicy,
+        max_kl: float,
+        cg_iterations: int = 10,
+        cg_damping: float = 1e-2,
+        support_stride: int = 1,
+        query_stride: int = 1,
+    ):
+        self.learner = learner
+        self.max_kl = max_kl
+        self.cg_iterations = cg_iterations
+        self.cg_damping = cg_damping
+        self.support_stride = support_stride
+        self.query_stride = query_stride
+        self.variables = [variable.value for variable in learner.trainable_variables]
+        self.gradient = tf.function(self._gradient)
+        self.full_step = tf.function(self._full_step)
+        self.evaluate = tf.function(self._evaluate)
+
+    def update(self, experience: Experience) -> trpo.Candidate:
+        """One TRPO step, taken through the learner's optimizer, which counts it too."""
+        loss, gradient, old_outputs, fast = self.gradient(experience)
+        step = self.full_step(experience, gradient, fast)
+        before = [tf.identity(variable) for variable in self.variables]
+        parts = trpo.unflatten(step, self.variables)
+
+        def evaluate(fraction: float) -> tuple[float, float]:
+            for variable, value, part in zip(self.variables, before, parts, strict=True):
+                variable.assign(value + fraction * part)
+            new_loss, kl = self.evaluate(experience, old_outputs)
+            return float(new_loss), float(kl)
+
+        chosen = trpo.line_search(evaluate, float(loss), self.max_kl)
+        for variable, value in zip(self.variables, before, strict=True):
+            variable.assign(value)
+        gradients = [-chosen.fraction * part for part in parts]
+        if chosen.fraction == 0.0:  # the direction may not be finite, and 0 * inf is not 0
+            gradients = [tf.zeros_like(part) for part in parts]
+        self.learner.optimizer.apply_gradients(
+            zip(gradients, self.learner.trainable_variables, strict=True)
+        )
+        return chosen
+
+    def _adapted_outputs(self, experience: Experience) -> tuple[tf.Tensor, list[Any]]:
+        """z and theta' as functions of theta and omega."""
+        tau, _ = self.learner.modulate(experience.trajectories)
+        fast = self.learner.adapted(tau, experience.supports, self.learner.network.prior())
+        return self.learner.outputs(experience.query.observations, fast, tau), fast
+
+    def _gradient(self, experience: Experience) -> tuple:
+        """L, its gradient [n], z_old and theta'."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.variables)
+            outputs, fast = self._adapted_outputs(experience)
+            old_outputs = tf.stop_gradient(outputs)
+            loss = surrogate_loss(outputs, old_outputs, experience.query)
+        gradients = tape.gradient(loss, self.variables)
+        reject_missing(self.learner.trainable_variables, gradients)
+        return loss, trpo.flatten(gradients), old_outputs, fast
+
+    def fisher(self, experience: Experience, fast: list[Any]) -> Callable[[tf.Tensor], tf.Tensor]:
+        """v -> (F + damping) v, [n] to [n], at the adapted policy `fast`."""
+        thin = experience.every(self.support_stride, self.query_stride)
+
+        def forward() -> tf.Tensor:
+            tau, _ = self.learner.modulate(thin.trajectories)
+            thin_fast = self.learner.adapted(tau, thin.supports, self.learner.network.prior())
+            # The value of the exact theta' with the derivatives of the thin one.
+            shifted = tf.nest.map_structure(
+                lambda exact, cheap: cheap + tf.stop_gradient(exact - cheap), fast, thin_fast
+            )
+            return self.learner.outputs(thin.query.observations, shifted, tau)
+
+        outputs, push, pull = linear_map(self.variables, forward)
+        num_tasks = tf.cast(tf.shape(outputs)[0], outputs.dtype)
+        weights = thin.query.weights[..., None] / num_tasks
+
+        def product(vector: tf.Tensor) -> tf.Tensor:
+            tangent = push(trpo.unflatten(vector, self.variables))
+            pulled = pull(weights * policy.fisher_product(outputs, tangent))
+            return trpo.flatten(pulled) + self.cg_damping * vector
+
+        return product
+
+    def _full_step(self, experience: Experience, gradient: tf.Tensor, fast: list[Any]) -> tf.Tensor:
+        """The step [n] along -F^-1 dL whose quadratic divergence 1/2 x^T F x is `max_kl`."""
+        product = self.fisher(experience, fast)
+        direction, residual = trpo.conjugate_gradient(product, -gradient, self.cg_iterations)
+        # x^T F x without another product: F x = b - r.
+        curvature = tf.tensordot(direction, -gradient - residual, 1)
+        return direction * tf.sqrt(2.0 * self.max_kl / curvature)
+
+    def _evaluate(
+        self, experience: Experience, old_outputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """L and the mean divergence at the variables' present values."""
+        outputs, _ = self._adapted_outputs(experience)
+        divergence = task_mean(policy.kl_divergence(old_outputs, outputs), experience.query)
+        return surrogate_loss(outputs, old_outputs, experience.query), divergence

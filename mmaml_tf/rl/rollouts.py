@@ -1,0 +1,73 @@
+"""What a policy experienced, and the same prepared for policy gradients. Shapes are documented."""
+
+from typing import NamedTuple, Self
+
+import tensorflow as tf
+
+from mmaml_tf.rl.advantages import generalised_advantages, normalised
+
+
+class Rollouts(NamedTuple):
+    """Episodes of every task in a batch, padded to the horizon H.
+
+    Attributes:
+      observations: before each step, [tasks, rollouts, H, obs].
+      actions: as the policy drew them, before any clipping, [tasks, rollouts, H, act].
+      rewards: zero after an episode's end, [tasks, rollouts, H].
+      mask: one for every step of an episode, its last included, zero after: [tasks, rollouts, H].
+    """
+
+    observations: tf.Tensor
+    actions: tf.Tensor
+    rewards: tf.Tensor
+    mask: tf.Tensor
+
+    def returns(self) -> tf.Tensor:
+        """Every task's undiscounted return, the mean over its rollouts: [tasks]."""
+        return tf.reduce_mean(tf.reduce_sum(self.rewards, -1), -1)
+
+
+class PolicyData(NamedTuple):
+    """Steps to take a policy gradient on, N = rollouts * H of each task.
+
+    Attributes:
+      observations: [tasks, N, obs].
+      actions: [tasks, N, act].
+      advantages: normalised within the task, [tasks, N].
+      weights: sum to one over each task's steps; zero where an episode had ended: [tasks, N].
+    """
+
+    observations: tf.Tensor
+    actions: tf.Tensor
+    advantages: tf.Tensor
+    weights: tf.Tensor
+
+    @classmethod
+    def from_rollouts(cls, rollouts: Rollouts, discount: float, gae_lambda: float) -> Self:
+        """Estimates the advantages and lays all steps of a task side by side."""
+        advantages = normalised(
+            generalised_advantages(
+                rollouts.observations, rollouts.rewards, rollouts.mask, discount, gae_lambda
+            ),
+            rollouts.mask,
+        )
+        num_tasks = tf.shape(rollouts.rewards)[0]
+
+        def steps(values: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(values, [num_tasks, -1, *values.shape[3:]])
+
+        mask = steps(rollouts.mask)
+        return cls(
+            steps(rollouts.observations),
+            steps(rollouts.actions),
+            steps(advantages),
+            mask / tf.reduce_sum(mask, 1, keepdims=True),
+        )
+
+    def every(self, stride: int) -> Self:
+        """Each stride-th step, the weights summing to one again."""
+        if stride == 1:
+            return self
+        thinned = type(self)(*(values[:, ::stride] for values in self))
+        total = tf.reduce_sum(thinned.weights, 1, keepdims=True)
+        return thinned._replace(weights=tf.math.divide_no_nan(thinned.weights, total))
