@@ -60,6 +60,7 @@ def vector_steps(env: gymnasium.vector.VectorEnv, steps: int) -> Callable[[], in
 
 
 def main() -> None:
+    """Measures and prints one line per figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--num_envs", type=int, default=800)
     parser.add_argument("--repeats", type=int, default=5)

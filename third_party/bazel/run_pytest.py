@@ -7,6 +7,7 @@ import pytest
 
 
 def main(arguments: list[str]) -> int:
+    """Runs pytest on the given files; returns its exit status."""
     scratch = os.environ.get("TEST_TMPDIR")  # set by `bazel test`, not by `bazel run`
     if scratch:
         # In Bazel's sandbox the user's home is read-only, and the settings there (keras.json,

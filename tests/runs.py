@@ -1,0 +1,53 @@
+"""Tiny regression runs that the tests train through the library or the command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import run_experiment
+from data.regression import MIXTURES
+from flags.common import FLAGS
+from mmaml_tf.regression.config import RegressionConfig, paper_settings
+from mmaml_tf.regression.domain import RegressionDomain
+
+SCRIPT = Path(run_experiment.__file__)
+TINY = dict(
+    iterations=30,
+    meta_batch_size=4,
+    inner_steps=2,
+    inner_lr=0.01,
+    log_every=10,
+    checkpoint_every=10,
+    eval_tasks=40,
+    hidden_units=(8, 8),
+    encoder_units=3,
+)
+TINY_FLAGS = [
+    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for name, value in TINY.items()
+]
+
+
+def tiny_domain(method="mumomaml", name="regression_2mode", **settings):
+    """A regression domain that trains in seconds."""
+    mixture = MIXTURES[name]
+    paper = paper_settings(name, method, tuple(mixture.mode_names))
+    return RegressionDomain(RegressionConfig(**(paper | TINY | settings)), mixture)
+
+
+def command(*arguments):
+    """Runs the command in this process; returns its exit status."""
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    return run_experiment.main(["run_experiment.py", *arguments])
+
+
+def start_command(*arguments, cwd):
+    """Starts the command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

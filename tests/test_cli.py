@@ -1,0 +1,154 @@
+"""The command: what it makes of good and bad flags, in this process."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.runs import SCRIPT, TINY_FLAGS, command
+
+BASE = ["--domain=regression_2mode", *TINY_FLAGS]
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--no_such_flag=1"], ["no_such_flag"]),
+        (["--method=protonet"], ["--method=protonet", "maml|multi_maml|mumomaml"]),
+        (["--domain=imagenet"], ["--domain=imagenet", "regression_2mode"]),
+        ([], ["--domain=", "regression_2mode"]),
+        (["stray"], ["stray"]),
+        (["--iterations=many", *BASE[:1]], ["--iterations=many"]),
+        ([*BASE, "--meta_batch_size=7"], ["--meta_batch_size=7", "2 modes"]),
+        ([*BASE, "--modulation=film", "--method=maml"], ["--modulation=film", "mumomaml"]),
+        ([*BASE, "--modulation=gating"], ["--modulation=gating", "film, sigmoid, softmax"]),
+        ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
+        ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
+        ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),
+        (["--mode=report", "--domain=sinusoid"], ["no evaluated run"]),
+        (["--mode=report", "--runs=nowhere"], ["nowhere", "no run"]),
+        (["--mode=evaluate", "--domain=sinusoid"], ["runs/sinusoid", "no run"]),
+        (["--mode=export", "--output_dir=gone"], ["gone", "no run"]),
+    ],
+)
+def test_bad_input_is_one_line(arguments, words, capsys, in_empty_folder):
+    assert command(*arguments) != 0
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1, message
+    assert message.startswith("run_experiment: ")
+    assert all(word in message for word in words), message
+    assert not list(in_empty_folder.iterdir())  # nothing was written
+
+
+def test_help_lists_the_flags(capsys):
+    assert command("--help") == 0
+    text = capsys.readouterr().out
+    for flag in ("--method", "--domain", "--modulation", "--num_shots", "--preset", "--eval_tasks"):
+        assert flag in text
+
+
+@pytest.mark.parametrize(
+    "method", [["maml"], ["multi_maml"], *(["mumomaml", m] for m in ("film", "sigmoid", "softmax"))]
+)
+@pytest.mark.parametrize("domain", ["regression_2mode", "regression_5mode", "sinusoid"])
+def test_every_method_on_every_domain(method, domain, in_empty_folder):
+    modes = {"regression_2mode": 2, "regression_5mode": 5, "sinusoid": 1}[domain]
+    arguments = [f"--domain={domain}", f"--method={method[0]}", *TINY_FLAGS]
+    arguments += ["--iterations=2", f"--meta_batch_size={2 * modes}"]
+    arguments += [f"--modulation={method[1]}"] if len(method) == 2 else []
+    assert command(*arguments) == 0
+    folder = in_empty_folder / "runs" / domain / "-".join(method) / "seed0"
+    table = pd.read_csv(folder / "evaluation.csv")
+    assert list(table) == ["step", "mode", "metric", "mean", "ci95", "num_tasks"]
+    assert list(table["step"].unique()) == [0, 1, 2]
+    assert len(table["mode"].unique()) == (modes + 1 if modes > 1 else 1)
+    assert set(table["metric"]) == {"mse"}
+    assert table[table["mode"] == "all"]["num_tasks"].eq(40).all()
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    embedded = {"task_embeddings.png"} if method[0] == "mumomaml" and modes > 1 else set()
+    assert figures == {"training.png", "adaptation.png", "predictions.png"} | embedded
+    assert (folder / "saved_model" / "saved_model.pb").exists()
+    assert list((folder / "tensorboard").rglob("events*"))
+    assert pd.read_csv(folder / "metrics.csv")["iteration"].tolist() == [2]
+
+
+def test_first_order_and_xla_and_cosine_train():
+    for flag in ("--first_order", "--jit_compile", "--lr_schedule=cosine"):
+        assert command(*BASE, "--iterations=2", flag, f"--output_dir={flag.strip('-')}") == 0
+
+
+def test_another_configuration_is_refused_and_nothing_touched(capsys, in_empty_folder):
+    arguments = [*BASE, "--iterations=10", "--output_dir=run"]
+    assert command(*arguments) == 0
+    before = {p: p.read_bytes() for p in in_empty_folder.rglob("*") if p.is_file()}
+    capsys.readouterr()
+    assert command(*arguments, "--inner_lr=0.5", "--seed=4") != 0
+    message = capsys.readouterr().err
+    assert "inner_lr is 0.01, not 0.5" in message
+    assert "seed is 0, not 4" in message
+    assert "--overwrite" in message
+    assert before == {p: p.read_bytes() for p in in_empty_folder.rglob("*") if p.is_file()}
+    assert command(*arguments, "--inner_lr=0.5", "--overwrite") == 0
+    assert json.loads((in_empty_folder / "run" / "config.json").read_text())["inner_lr"] == 0.5
+
+
+def test_a_folder_of_other_files_is_refused(capsys, in_empty_folder):
+    (in_empty_folder / "mine" / "figures").mkdir(parents=True)
+    assert command(*BASE, "--output_dir=mine") != 0
+    assert "mine holds figures but no config.json" in capsys.readouterr().err
+
+
+def test_evaluate_again_with_other_tasks(capsys, in_empty_folder):
+    arguments = [*BASE, "--iterations=10", "--output_dir=run"]
+    assert command(*arguments) == 0
+    first = (in_empty_folder / "run" / "evaluation.csv").read_text()
+    assert command("--mode=evaluate", "--output_dir=run") == 0
+    assert (in_empty_folder / "run" / "evaluation.csv").read_text() == first
+    assert command("--mode=evaluate", "--output_dir=run", "--eval_tasks=60") == 0
+    table = pd.read_csv(in_empty_folder / "run" / "evaluation.csv")
+    assert set(table["num_tasks"]) == {60, 30}
+    capsys.readouterr()
+    assert command("--mode=evaluate", "--output_dir=run", "--inner_lr=1") != 0
+    assert "inner_lr is 0.01, not 1.0" in capsys.readouterr().err
+
+
+def test_report_compares_runs(capsys, in_empty_folder):
+    for method in ("maml", "mumomaml"):
+        assert command(*BASE, "--iterations=10", f"--method={method}") == 0
+    capsys.readouterr()
+    assert command("--mode=report", "--domain=regression_2mode") == 0
+    out = capsys.readouterr().out
+    report = in_empty_folder / "runs" / "regression_2mode" / "report"
+    assert (report / "table.md").read_text() in out
+    assert "| maml | " in out
+    assert "| mumomaml-film | " in out
+    assert {p.name for p in report.glob("*.png")} == {
+        "training.png",
+        "adaptation.png",
+        "predictions.png",
+    }
+    rows = pd.read_csv(report / "evaluation.csv")
+    assert set(rows["method"]) == {"maml", "mumomaml-film"}
+
+
+def test_bad_flags_fail_before_tensorflow_loads(in_empty_folder):
+    probe = (
+        "import sys, run_experiment\n"
+        "status = run_experiment.main(['x', '--methd=maml'])\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=SCRIPT.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "methd" in done.stderr
+    assert "Traceback" not in done.stderr

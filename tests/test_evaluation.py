@@ -1,0 +1,62 @@
+"""Evaluation: means and intervals by hand, fresh tasks, the same for every method."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmaml_tf.evaluation import TaskResults, summarise
+from mmaml_tf.tasks import TaskStream
+from tests.runs import tiny_domain
+
+
+def test_summary_by_hand():
+    losses = np.array([[1.0, 0.5], [3.0, 0.7], [10.0, 2.0], [20.0, 4.0]])
+    results = TaskResults(losses, np.array([0, 0, 1, 1]), None)
+    table = summarise(results, ("a", "b"), "mse").set_index(["step", "mode"])
+    assert table["mean"][(0, "all")] == 8.5
+    assert table["mean"][(1, "b")] == 3.0
+    # s = sqrt(2) for (2, 4), n = 2: 1.96 * sqrt(2) / sqrt(2).
+    assert table["ci95"][(1, "b")] == pytest.approx(1.96)
+    assert table["num_tasks"].to_dict() == {
+        (step, mode): 4 if mode == "all" else 2 for step in (0, 1) for mode in ("all", "a", "b")
+    }
+
+
+def test_losses_are_those_of_a_direct_computation():
+    domain = tiny_domain(eval_tasks=40)
+    learner = domain.build_learner()
+    results = domain.evaluate(learner)
+    assert results.losses.shape == (40, 3)
+    assert results.embeddings.shape == (40, 6)
+    batch = domain.tasks.sample(TaskStream.EVALUATION, 1, 0, 40, 5, 5)
+    predictions = learner.adapt(batch.support, batch.query.x).predictions
+    expected = np.mean((predictions - batch.query.y) ** 2, axis=(2, 3)).T
+    np.testing.assert_allclose(results.losses, expected, rtol=1e-4)
+    np.testing.assert_array_equal(results.modes, batch.mode)
+
+
+def test_every_method_meets_the_same_tasks_and_training_never_does():
+    targets = {}
+    for method in ("maml", "mumomaml"):
+        for seed in (0, 1):
+            domain = tiny_domain(method, seed=seed)
+            seen = []
+            sample = domain.tasks.sample
+
+            class Recorder:
+                def sample(self, *arguments, sample=sample, seen=seen):
+                    seen.append(arguments[:2])
+                    return sample(*arguments)
+
+            domain.tasks = Recorder()
+            domain.evaluate(domain.build_learner())
+            targets[method, seed] = set(seen)
+    assert set.union(*targets.values()) == {(TaskStream.EVALUATION, 1)}
+
+
+def test_evaluation_in_several_batches_has_every_mode_equally():
+    domain = tiny_domain(name="regression_3mode", meta_batch_size=6, eval_tasks=1209)  # 3 * 13 * 31
+    results = domain.evaluate(domain.build_learner())
+    np.testing.assert_array_equal(np.bincount(results.modes), [403] * 3)
+    assert len(np.unique(results.losses[:, 0])) > 1200  # no batch was met twice
+    assert tf.executing_eagerly()

@@ -1,0 +1,92 @@
+"""The SavedModel in a fresh process that knows TensorFlow alone."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmaml_tf.tasks import Examples
+from tests.runs import tiny_domain
+
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+inputs = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
+outputs = model.signatures["serving_default"](**inputs)
+np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items()})
+assert not any(name.startswith(("mmaml_tf", "keras")) for name in sys.modules), "not alone"
+"""
+
+
+def task_inputs(num_tasks, num_shots, num_queries):
+    rng = np.random.default_rng(0)
+    return {
+        "support_x": rng.normal(size=(num_tasks, num_shots, 1)).astype(np.float32),
+        "support_y": rng.normal(size=(num_tasks, num_shots, 1)).astype(np.float32),
+        "query_x": rng.normal(size=(num_tasks, num_queries, 1)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("method", ["maml", "multi_maml", "mumomaml"])
+def test_fresh_process_equals_this_one(method, tmp_path):
+    domain = tiny_domain(method, inner_lr=0.1, inner_clip_norm=None)
+    learner = domain.build_learner()
+    for variable in learner.trainable_variables:  # at their tiny initial size nothing adapts
+        variable.assign_add(tf.random.stateless_normal(variable.shape, [1, 2], stddev=0.5))
+    domain.export(learner, tmp_path / "model")
+    inputs = task_inputs(num_tasks=3, num_shots=7, num_queries=11)  # trained with K = 5
+    mode = np.array([1, 0, 1], np.int32) if method == "multi_maml" else None
+    np.savez(tmp_path / "in.npz", **(inputs | ({} if mode is None else {"mode": mode})))
+    script = tmp_path / "serve.py"
+    script.write_text(textwrap.dedent(SERVE))
+    arguments = [str(tmp_path / name) for name in ("model", "in.npz", "out.npz")]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    served = np.load(tmp_path / "out.npz")
+    support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
+    expected = learner.adapt(support, tf.constant(inputs["query_x"]), mode)
+    # float32, factored here and materialised there.
+    close = dict(rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(served["predictions"], expected.predictions[-1], **close)
+    np.testing.assert_allclose(served["modulated_predictions"], expected.predictions[0], **close)
+    assert np.abs(served["predictions"] - served["modulated_predictions"]).max() > 1e-2
+    assert ("task_embedding" in served) == (method == "mumomaml")
+    if method == "mumomaml":
+        np.testing.assert_allclose(served["task_embedding"], expected.embedding, **close)
+
+
+@pytest.fixture(scope="module")
+def signature(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model"
+    domain = tiny_domain()
+    domain.export(domain.build_learner(), path)
+    model = tf.saved_model.load(str(path))
+    return lambda model=model, **inputs: model.signatures["serving_default"](
+        **{name: tf.constant(value) for name, value in inputs.items()}
+    )
+
+
+@pytest.mark.parametrize("name", ["support_x", "support_y", "query_x"])
+@pytest.mark.parametrize("wrong", ["rank", "width"])
+def test_wrong_shapes_name_the_argument(signature, name, wrong):
+    inputs = task_inputs(2, 5, 4)
+    signature(**inputs)
+    value = inputs[name]
+    inputs[name] = value[..., 0] if wrong == "rank" else np.concatenate([value, value], -1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be"):
+        signature(**inputs)
+
+
+def test_missing_input_names_the_argument(signature):
+    inputs = task_inputs(2, 5, 4)
+    del inputs["support_y"]
+    with pytest.raises(TypeError, match="support_y"):
+        signature(**inputs)

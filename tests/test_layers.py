@@ -1,0 +1,161 @@
+"""Layers with fast weights and modulations, against hand-computed numbers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
+from mmaml_tf.layers.dense import BiasTransformation, FastDense
+from mmaml_tf.layers.fast_weights import (
+    FactoredWeights,
+    MaterialisedWeights,
+    OuterProductGradient,
+)
+from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation, register
+
+X = tf.constant([[[1.0, 2.0], [3.0, -1.0]], [[0.5, 0.0], [-2.0, 1.0]]])  # [2 tasks, 2 rows, 2]
+H = tf.constant([[[1.0, -2.0]], [[3.0, 0.5]]])  # [2 tasks, 1 row, 2 units]
+
+
+def test_film_by_hand():
+    tau = tf.constant([[0.5, -1.0, 10.0, 20.0], [0.0, 0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(FiLM()(H, tau), [[[11.5, 20.0]], [[3.0, 0.5]]])
+
+
+def test_sigmoid_by_hand():
+    tau = tf.math.log(tf.constant([[1.0, 3.0], [9.0, 1.0]]))  # sigmoid(log a) = a / (1 + a)
+    expected = [[[0.5, -1.5]], [[2.7, 0.25]]]
+    np.testing.assert_allclose(MODULATIONS["sigmoid"]()(H, tau), expected, rtol=1e-6)
+
+
+def test_softmax_by_hand():
+    tau = tf.math.log(tf.constant([[1.0, 3.0], [4.0, 1.0]]))
+    expected = [[[0.25, -1.5]], [[2.4, 0.1]]]
+    np.testing.assert_allclose(MODULATIONS["softmax"]()(H, tau), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["film", "sigmoid", "softmax"])
+def test_modulation_broadcasts_over_positions(name):
+    """A conv map [tasks, N, height, width, channels] is modulated per channel."""
+    modulation = MODULATIONS[name]()
+    tau = tf.random.stateless_normal([2, modulation.num_parameters(3)], [0, 1])
+    maps = tf.random.stateless_normal([2, 4, 5, 5, 3], [0, 2])
+    flat = modulation(tf.reshape(maps, [2, 100, 3]), tau)
+    np.testing.assert_allclose(
+        tf.reshape(modulation(maps, tau), [2, 100, 3]), flat, rtol=1e-6, atol=1e-7
+    )
+
+
+def test_a_new_modulation_is_one_class_and_one_registration():
+    @register("shift")
+    class Shift(Modulation):
+        def call(self, h, tau):
+            return h + tau[:, None]
+
+    try:
+        assert MODULATIONS["shift"] is Shift
+        np.testing.assert_allclose(Shift()(H, tf.ones([2, 2])), H + 1)
+    finally:
+        del MODULATIONS["shift"]
+
+
+@pytest.mark.parametrize("form", [FactoredWeights, MaterialisedWeights])
+def test_dense_step_by_hand(form):
+    """One task of one row: W - alpha x^T d and b - alpha d."""
+    kernel, bias = tf.constant([[[1.0], [2.0]]]), tf.constant([[0.5]])
+    gradient = OuterProductGradient(tf.constant([[[3.0, -1.0]]]), tf.constant([[[2.0]]]))
+    fast = form.prior(kernel, bias).updated(gradient, 0.1)
+    # W' = [1 - 0.6, 2 + 0.2], b' = 0.5 - 0.2; x = [10, 1].
+    np.testing.assert_allclose(
+        fast.apply(tf.constant([[[10.0, 1.0]]])), [[[4.0 + 2.2 + 0.3]]], rtol=1e-6
+    )
+
+
+def test_step_size_per_task():
+    prior = MaterialisedWeights.prior(tf.ones([1, 2, 1]), tf.zeros([1, 1]))
+    gradient = OuterProductGradient(X, tf.ones([2, 2, 1]))
+    fast = prior.updated(gradient, tf.constant([1.0, 0.0]))
+    np.testing.assert_allclose(fast.kernel, [[[1.0 - 4.0], [1.0 - 1.0]], [[1.0], [1.0]]])
+    np.testing.assert_allclose(fast.bias, [[-2.0], [0.0]])
+
+
+def test_squared_norm_from_gram_matrices():
+    gradient = OuterProductGradient(X, tf.constant([[[1.0], [2.0]], [[-1.0], [3.0]]]))
+    # Task 0: X^T D = [7, 0], sum D = 3; task 1: [-6.5, 3], sum D = 2.
+    np.testing.assert_allclose(gradient.squared_norm(), [58.0, 55.25])
+    np.testing.assert_allclose(gradient.formed().squared_norm(), [58.0, 55.25])
+
+
+@pytest.mark.parametrize("form", [FactoredWeights, MaterialisedWeights])
+def test_groups_serve_equal_parts_of_the_batch(form):
+    layer = FastDense(3, form, num_groups=2)
+    layer.build((None, None, 2))
+    x = tf.random.stateless_normal([6, 4, 2], [1, 2])
+    z = layer(x, layer.prior())
+    for task in range(6):
+        group = task // 3
+        np.testing.assert_allclose(
+            z[task], x[task] @ layer.kernel[group] + layer.bias[group], rtol=1e-5, atol=1e-6
+        )
+    shuffled = tf.constant([1, 0, 0, 1, 1, 0])
+    picked = layer(x, layer.prior(shuffled))
+    for task, group in enumerate(shuffled.numpy()):
+        np.testing.assert_allclose(
+            picked[task], x[task] @ layer.kernel[group] + layer.bias[group], rtol=1e-5, atol=1e-6
+        )
+
+
+def test_groups_start_from_independent_draws():
+    layer = FastDense(50, num_groups=2, kernel_initializer=keras.initializers.RandomNormal())
+    layer.build((None, None, 50))
+    first, second = (k.ravel() for k in layer.kernel.numpy())
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
+def test_bias_transformation_appends_its_vector():
+    layer = BiasTransformation(2)
+    layer.build((None, None, 2))
+    layer.vector.assign([[7.0, 8.0]])
+    expected = np.concatenate([X, np.broadcast_to([7.0, 8.0], (2, 2, 2))], -1)
+    np.testing.assert_array_equal(layer(X), expected)
+
+
+def test_encoder_embedding_is_the_two_final_states(float64):
+    """v = last forward output, first backward output; written out with the layer's own cells."""
+    encoder = BiLSTMEncoder(3, num_layers=1)
+    encoder.build((None, None, 2))
+    x, y = np.random.default_rng(0).normal(size=(2, 2, 4, 1))
+    pairs = np.concatenate([x, y], -1)
+
+    def final_output(lstm, sequence):
+        (kernel, recurrent, bias), h, c = lstm.get_weights(), np.zeros((2, 3)), np.zeros((2, 3))
+        for step in sequence:
+            i, f, g, o = np.split(step @ kernel + h @ recurrent + bias, 4, axis=1)
+            i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+            c = f * c + i * np.tanh(g)
+            h = o * np.tanh(c)
+        return h
+
+    (both,) = encoder.layers
+    steps = pairs.transpose(1, 0, 2)
+    expected = np.concatenate(
+        [final_output(both.forward_layer, steps), final_output(both.backward_layer, steps[::-1])],
+        axis=1,
+    )
+    np.testing.assert_allclose(encoder(tf.constant(x), tf.constant(y)), expected, rtol=1e-10)
+
+
+def test_encoder_unrolled_equals_looped(float64):
+    encoder = BiLSTMEncoder(4)
+    encoder.build((None, None, 2))
+    x, y = tf.constant(np.random.default_rng(0).normal(size=(2, 3, 5, 1)))
+    anything = tf.TensorSpec([None, None, 1], tf.float64)
+    looped = tf.function(encoder.call, input_signature=[anything, anything])
+    np.testing.assert_allclose(looped(x, y), encoder(x, y), rtol=1e-12)
+
+
+def test_modulation_network_has_one_head_per_block():
+    network = ModulationNetwork(FiLM(), (5, 7))
+    network.build((None, 4))
+    assert [tau.shape for tau in network(tf.zeros([3, 4]))] == [(3, 10), (3, 14)]

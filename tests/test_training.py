@@ -1,0 +1,201 @@
+"""Training: resume, interruption, damage, and numbers that are not finite."""
+
+import signal
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from mmaml_tf import experiment
+from mmaml_tf.errors import NonFiniteLossError, RunError
+from mmaml_tf.run_folder import RunFolder
+from tests.runs import TINY_FLAGS, start_command, tiny_domain
+
+TIMELESS = ["iteration", "loss", "support_loss"]
+
+
+def train(folder, **settings):
+    domain = tiny_domain(**settings)
+    learner = domain.build_learner()
+    folder.claim(domain.config, overwrite=False)
+    domain.train(learner, folder)
+    return learner
+
+
+def assert_same_training(learner, other):
+    for a, b in zip(learner.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+    for a, b in zip(learner.optimizer.variables, other.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
+@pytest.mark.parametrize("method", ["maml", "multi_maml", "mumomaml"])
+def test_extended_run_equals_uninterrupted_bitwise(tmp_path, method):
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    expected = train(whole, method=method)
+    train(parts, method=method, iterations=10)
+    resumed = train(parts, method=method)
+    assert_same_training(resumed, expected)
+    for folder in (whole, parts):
+        assert pd.read_csv(folder.metrics_file)["iteration"].tolist() == [10, 20, 30]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(whole.metrics_file)[TIMELESS], pd.read_csv(parts.metrics_file)[TIMELESS]
+    )
+
+
+def test_training_learns_and_seeds_matter(tmp_path):
+    settings = dict(iterations=300, log_every=50, checkpoint_every=100, meta_lr=0.01)
+    learner = train(RunFolder(tmp_path / "a"), **settings)
+    losses = pd.read_csv(tmp_path / "a" / "metrics.csv")["loss"]
+    assert losses.iloc[-1] < 0.5 * losses.iloc[0]
+    other = train(RunFolder(tmp_path / "b"), seed=1, **settings)
+    assert np.any(learner.trainable_variables[0] != other.trainable_variables[0].numpy())
+
+
+def test_multi_maml_trains_each_mode_as_it_would_alone(tmp_path):
+    """Its meta-gradient for one mode's model is that of a MAML seeing only that mode."""
+    learner = tiny_domain("multi_maml", meta_clip_norm=None).build_learner()
+    alone = tiny_domain("maml", meta_clip_norm=None).build_learner()
+    batch = tiny_domain("multi_maml").training_tasks(0)
+    half = tf.nest.map_structure(lambda t: t[2:], batch)
+    alone.network.set_weights([w[1:] for w in learner.network.get_weights()])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(learner.meta_loss(batch)[0])
+    together = learner.clip_meta_gradient(tape.gradient(loss, learner.network.trainable_variables))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(alone.meta_loss(half)[0])
+    separately = tape.gradient(loss, alone.network.trainable_variables)
+    for a, b in zip(together, separately, strict=True):
+        np.testing.assert_allclose(a[1:], b, rtol=1e-4, atol=1e-6)
+
+
+def test_interrupted_then_killed_then_resumed_equals_uninterrupted(tmp_path):
+    """Ctrl-C exits 130 with everything saved; kill -9 loses no more than since a checkpoint."""
+    arguments = ["--domain=regression_2mode", *TINY_FLAGS, "--iterations=1500"]
+
+    def metrics_rows():
+        file = tmp_path / "run" / "metrics.csv"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    def run_until(rows, number):
+        process = start_command(*arguments, "--output_dir=run", cwd=tmp_path)
+        deadline = time.monotonic() + 120
+        while metrics_rows() < rows and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, err
+
+    status, message = run_until(8, signal.SIGINT)
+    assert status == 130, message
+    assert "the same command goes on" in message
+    assert "Traceback" not in message
+    interrupted_at = metrics_rows()
+    assert run_until(interrupted_at + 5, signal.SIGKILL)[0] == -signal.SIGKILL
+
+    for folder in ("run", "whole"):
+        process = start_command(*arguments, f"--output_dir={folder}", cwd=tmp_path)
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert ("resuming at iteration" in out) == (folder == "run")
+        assert "ETA" in out
+        assert "it/s" in out
+    run, whole = (pd.read_csv(tmp_path / f / "metrics.csv")[TIMELESS] for f in ("run", "whole"))
+    pd.testing.assert_frame_equal(run, whole)
+    assert (tmp_path / "run" / "evaluation.csv").read_bytes() == (
+        tmp_path / "whole" / "evaluation.csv"
+    ).read_bytes()
+    readers = [
+        tf.train.load_checkpoint(str(tmp_path / f / "checkpoints" / "ckpt-1500"))
+        for f in ("run", "whole")
+    ]
+    names = readers[0].get_variable_to_shape_map()
+    assert any("optimizer" in name for name in names)
+    for name in names.keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter"}:
+        np.testing.assert_array_equal(*(reader.get_tensor(name) for reader in readers))
+
+
+def damage(folder, iteration):
+    file = folder.checkpoints / f"ckpt-{iteration}.data-00000-of-00001"
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    file.write_bytes(content)
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    folder = RunFolder(tmp_path / "run")
+    expected = train(folder)
+    damage(folder, 30)
+    resumed = train(folder)
+    assert "ckpt-30" in caplog.text
+    assert "damaged" in caplog.text
+    assert_same_training(resumed, expected)
+    assert list(folder.checkpoints.glob("damaged-ckpt-30.*"))
+    assert pd.read_csv(folder.metrics_file)["iteration"].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("how", ["damaged", "truncated", "index gone"])
+def test_all_checkpoints_unusable_is_an_error_and_keeps_them(tmp_path, how):
+    folder = RunFolder(tmp_path / "run")
+    train(folder)
+    for iteration in (10, 20, 30):
+        if how == "damaged":
+            damage(folder, iteration)
+        elif how == "truncated":
+            (folder.checkpoints / f"ckpt-{iteration}.data-00000-of-00001").write_bytes(b"")
+        else:
+            (folder.checkpoints / f"ckpt-{iteration}.index").unlink()
+    files = sorted(folder.checkpoints.iterdir())
+    with pytest.raises(RunError, match="every checkpoint in .* is damaged .*ckpt-30"):
+        train(folder)
+    assert sorted(folder.checkpoints.iterdir()) == files
+
+
+def test_vanished_checkpoints_are_an_error_not_a_fresh_start(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    train(folder)
+    for file in folder.checkpoints.iterdir():
+        file.unlink()
+    with pytest.raises(RunError, match="its checkpoints are gone"):
+        train(folder)
+    with pytest.raises(RunError, match="holds no checkpoint"):
+        experiment.evaluate(tiny_domain(), folder)
+
+
+def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_path):
+    domain = tiny_domain(checkpoint_every=10, inner_clip_norm=None)
+    learner = domain.build_learner()
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(domain.config, overwrite=False)
+
+    def poisoned(iteration):
+        batch = type(domain).training_tasks(domain, iteration)
+        bad = tf.where(iteration == 14, np.nan, 0.0)
+        return batch._replace(query=batch.query._replace(y=batch.query.y + tf.cast(bad, "float32")))
+
+    domain.training_tasks = poisoned
+    with pytest.raises(NonFiniteLossError, match="not finite at iteration 15"):
+        domain.train(learner, folder)
+    assert {p.stem for p in folder.checkpoints.glob("*.index")} == {"ckpt-0", "ckpt-10"}
+    restored = tiny_domain(inner_clip_norm=None).build_learner()
+    assert domain.restore(restored, folder) == 10
+    assert all(np.all(np.isfinite(v)) for v in restored.trainable_variables)
+
+
+def test_partial_metrics_row_is_dropped_on_resume(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    train(folder, iterations=20)
+    with folder.metrics_file.open("a") as file:
+        file.write("30,0.1")  # killed in mid-write
+    train(folder)
+    assert pd.read_csv(folder.metrics_file)["iteration"].tolist() == [10, 20, 30]
+
+
+def test_unreachable_variable_is_an_error():
+    learner = tiny_domain("mumomaml").build_learner()
+    learner.modulate = lambda support: (None, None)  # omega has no effect any more
+    with pytest.raises(ValueError, match="no meta-gradient reaches .*lstm"):
+        learner.train_step(tiny_domain().training_tasks(0))
