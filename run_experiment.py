@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from absl import flags as absl_flags
 from absl import logging
 
+import flags.omniglot
 import flags.regression
 import flags.rl
 from flags.common import FLAGS
@@ -23,7 +24,7 @@ from mmaml_tf.errors import InterruptedRunError, RunError
 from mmaml_tf.run_folder import RunFolder
 
 USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
-FLAG_MODULES = ("flags.common", "flags.regression", "flags.rl")
+FLAG_MODULES = ("flags.common", "flags.regression", "flags.omniglot", "flags.rl")
 
 
 class Registration(NamedTuple):
@@ -45,8 +46,10 @@ class Registration(NamedTuple):
 def registered_domains() -> dict[str, Registration]:
     """All domains, by name. Imports TensorFlow, so not before the flags were parsed."""
     from data.goals import GOALS
+    from data.omniglot import OmniglotTasks
     from data.regression import MIXTURES, Mixture
     from mmaml_tf import envs
+    from mmaml_tf.omniglot.config import OmniglotConfig
     from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
     from mmaml_tf.rl.config import RlConfig
 
@@ -60,6 +63,18 @@ def registered_domains() -> dict[str, Registration]:
                 config, replace(mixture, noise_stddev=config.noise_stddev)
             ),
         )
+
+    def omniglot(config: OmniglotConfig) -> Any:
+        from mmaml_tf.omniglot.domain import OmniglotDomain
+
+        tasks = OmniglotTasks.load(
+            config.data_dir,
+            config.split_seed,
+            config.train_characters,
+            config.validation_characters,
+            config.num_ways,
+        )
+        return OmniglotDomain(config, tasks)
 
     def reinforcement(name: str, env_id: str) -> Registration:
         def build(config: RlConfig) -> Any:
@@ -76,6 +91,12 @@ def registered_domains() -> dict[str, Registration]:
 
     return {
         **{name: regression(mixture) for name, mixture in MIXTURES.items()},
+        "omniglot": Registration(
+            config=flags.omniglot.config,
+            given=flags.omniglot.given,
+            config_type=OmniglotConfig,
+            build=omniglot,
+        ),
         "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
         "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
         "cheetah_speed": reinforcement("cheetah_speed", envs.HALF_CHEETAH_SPEED),

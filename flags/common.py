@@ -78,6 +78,9 @@ FEW_SHOT = (
     absl_flags.DEFINE_integer("eval_queries", None, "The same for an evaluation task's."),
 )
 
+# Of the domains whose evaluation takes more steps than their training.
+EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
+
 # Settings that the domains with fully connected networks share.
 DENSE = (
     absl_flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers: 100,100,100."),

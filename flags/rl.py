@@ -13,7 +13,7 @@ _FLAGS = common.settings(
     absl_flags.DEFINE_integer(
         "embedding_trajectories", None, "Episodes per task that mumomaml infers the task from."
     ),
-    absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation."),
+    common.EVAL_STEPS,
     absl_flags.DEFINE_float("discount", None, "Gamma."),
     absl_flags.DEFINE_float("gae_lambda", None, "Lambda of generalised advantage estimation."),
     absl_flags.DEFINE_float("max_kl", None, "TRPO's limit on the adapted policies' divergence."),

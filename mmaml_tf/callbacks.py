@@ -4,10 +4,12 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import keras
 
+from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.errors import InterruptedRunError, NonFiniteLossError
 from mmaml_tf.run_folder import RunFolder
@@ -29,6 +31,31 @@ class StopOnNonFinite(keras.callbacks.Callback):
                 f"the loss is not finite at iteration {int(self.model.first_bad_iteration)}; the "
                 "last checkpoint before it is kept. A lower --meta_lr or --inner_lr may help"
             )
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Validates after every logging interval and keeps the best checkpoint so far.
+
+    The score joins the interval's other numbers, in metrics.csv as elsewhere.
+
+    Args:
+      best: keeps it.
+      name: what the score is called.
+      score: measures the learner; more is better.
+    """
+
+    def __init__(self, best: BestCheckpoint, name: str, score: Callable[[], float]):
+        super().__init__()
+        self.best = best
+        self.name = name
+        self.score = score
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Validates."""
+        score = self.score()
+        if logs is not None:
+            logs[self.name] = score
+        self.best.offer(score)
 
 
 class Progress(keras.callbacks.Callback):

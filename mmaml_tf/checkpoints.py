@@ -46,8 +46,12 @@ class Checkpoints:
         if iteration not in self.saved_iterations():
             self._checkpoint.write(str(self.folder / f"ckpt-{iteration}"))
         for old in self.saved_iterations()[self.max_to_keep :]:
-            for path in self.folder.glob(f"ckpt-{old}.*"):
-                path.unlink()
+            self.delete(old)
+
+    def delete(self, iteration: int) -> None:
+        """Deletes the checkpoint of an iteration."""
+        for path in self.folder.glob(f"ckpt-{iteration}.*"):
+            path.unlink()
 
     def restore(self) -> int | None:
         """Restores the newest checkpoint that is not damaged, and sets damaged ones aside.

@@ -1,7 +1,7 @@
 """Metrics on fresh tasks: per gradient step and mode, with 95% confidence intervals."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ class TaskResults(NamedTuple):
     """What an evaluation measured of every task.
 
     Attributes:
-      losses: query loss after 0, 1, ..., S steps: [tasks, S + 1].
+      losses: query loss (or another score) after 0, 1, ..., S steps: [tasks, S + 1].
       modes: index of each task's mode: [tasks].
       embeddings: v [tasks, v_dim]; None without a task encoder.
     """
@@ -25,6 +25,11 @@ class TaskResults(NamedTuple):
     losses: np.ndarray
     modes: np.ndarray
     embeddings: np.ndarray | None
+
+    def first(self, num_tasks: int) -> Self:
+        """The first so many tasks."""
+        embeddings = None if self.embeddings is None else self.embeddings[:num_tasks]
+        return type(self)(self.losses[:num_tasks], self.modes[:num_tasks], embeddings)
 
 
 def evaluate(
@@ -37,17 +42,38 @@ def evaluate(
       sample: index -> batch of evaluation tasks, a pure function.
       num_batches: how many.
     """
+    return measurement(learner.predict_step, "loss", sample, num_batches)()
+
+
+def measurement(
+    predict: Callable[[TaskBatch], dict[str, tf.Tensor]],
+    score: str,
+    sample: Callable[[tf.Tensor], TaskBatch],
+    num_batches: int,
+) -> Callable[[], TaskResults]:
+    """`evaluate` by another score than the loss, to be done any number of times.
+
+    Args:
+      predict: batch of tasks -> `score` [tasks, S + 1], and `embedding` if there are any.
+      score: the name of what counts among its results.
+      sample: index -> batch of evaluation tasks, a pure function.
+      num_batches: how many.
+    """
 
     @tf.function
     def step(index: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         batch = sample(index)
-        return learner.predict_step(batch), batch.mode
+        return predict(batch), batch.mode
 
-    results, modes = zip(*(step(tf.constant(index)) for index in range(num_batches)), strict=True)
-    columns = {key: np.concatenate([r[key].numpy() for r in results]) for key in results[0]}
-    return TaskResults(
-        columns["loss"], np.concatenate([m.numpy() for m in modes]), columns.get("embedding")
-    )
+    def measure() -> TaskResults:
+        outcomes = (step(tf.constant(index)) for index in range(num_batches))
+        results, modes = zip(*outcomes, strict=True)
+        columns = {key: np.concatenate([r[key].numpy() for r in results]) for key in results[0]}
+        return TaskResults(
+            columns[score], np.concatenate([m.numpy() for m in modes]), columns.get("embedding")
+        )
+
+    return measure
 
 
 def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:

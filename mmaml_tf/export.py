@@ -54,13 +54,15 @@ def export_supervised(learner: MetaLearner, x_dim: int, y_dim: int, path: Path) 
 
 
 def checked(name: str, value: tf.Tensor, expected: list[str | int]) -> tf.Tensor:
-    """Asserts rank and width in the graph, with a message that names the argument."""
-    width = expected[-1]
+    """Asserts rank and the sizes given as numbers, with a message that names the argument."""
+    sizes = [size if isinstance(size, int) else None for size in expected]
     form = f"{name} must be [{', '.join(map(str, expected))}], but its shape is"
     shape = tf.shape(value)
     is_right = tf.size(shape) == len(expected)
     with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
         value = tf.identity(value)
-    is_right = tf.shape(value)[-1] == width
+    is_right = tf.reduce_all(
+        [shape[axis] == size for axis, size in enumerate(sizes) if size is not None]
+    )
     with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
-        return tf.ensure_shape(tf.identity(value), [None] * (len(expected) - 1) + [width])
+        return tf.ensure_shape(tf.identity(value), sizes)

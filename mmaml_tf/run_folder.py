@@ -26,6 +26,7 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.csv"
         self.evaluation_file = self.path / "evaluation.csv"
         self.checkpoints = self.path / "checkpoints"
+        self.best_checkpoint = self.checkpoints / "best"
         self.figures = self.path / "figures"
         self.tensorboard = self.path / "tensorboard"
         self.saved_model = self.path / "saved_model"

@@ -3,11 +3,13 @@
 import math
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from mmaml_tf.callbacks import MetricsCsv, Progress, SaveCheckpoints, StopOnNonFinite
+from mmaml_tf.best_checkpoint import BestCheckpoint
+from mmaml_tf.callbacks import KeepBest, MetricsCsv, Progress, SaveCheckpoints, StopOnNonFinite
 from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
@@ -37,13 +39,29 @@ def compile_learner(learner: MetaLearner, config: RunConfig, steps_per_call: int
     learner.optimizer.build(learner.trainable_variables)
 
 
+class Validation(NamedTuple):
+    """How a run picks the checkpoint that it is judged by.
+
+    Attributes:
+      name: what metrics.csv calls the score.
+      score: measures the learner on validation tasks; more is better.
+    """
+
+    name: str
+    score: Callable[[], float]
+
+
 def restore(learner: keras.Model, folder: RunFolder) -> int:
-    """Restores a learner from its run's newest good checkpoint and returns the iteration.
+    """Restores a trained learner and returns the iteration it was saved at.
+
+    That is the best checkpoint of a run with validation, and else the newest good one.
 
     Raises:
       RunError: if there is none, or all are damaged.
     """
-    iteration = Checkpoints(folder.checkpoints, learner).restore()
+    iteration = BestCheckpoint(folder.best_checkpoint, learner).restore()
+    if iteration is None:
+        iteration = Checkpoints(folder.checkpoints, learner).restore()
     if iteration is None:
         raise RunError(f"{folder.path} holds no checkpoint: train first")
     return iteration
@@ -54,6 +72,7 @@ def train(
     config: RunConfig,
     folder: RunFolder,
     sample: Callable[[tf.Tensor], TaskBatch | tf.Tensor],
+    validation: Validation | None = None,
 ) -> None:
     """Trains to `config.iterations`, resuming if the folder has checkpoints.
 
@@ -63,6 +82,7 @@ def train(
       folder: claimed for this run.
       sample: iteration -> what its `train_step` gets: a batch of tasks, a pure function, so that
         a resumed run sees the tasks that an uninterrupted one would have seen.
+      validation: done after every logging interval; keeps the best checkpoint for `restore`.
 
     Raises:
       NonFiniteLossError, InterruptedRunError: with everything saved that was good.
@@ -86,6 +106,9 @@ def train(
     tasks = tf.data.Dataset.range(start, config.iterations).map(sample).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every)
+    judges = []
+    if validation is not None:
+        judges.append(KeepBest(BestCheckpoint(folder.best_checkpoint, learner), *validation))
     try:
         with warnings.catch_warnings():
             # The last interval may be shorter than the others.
@@ -99,6 +122,7 @@ def train(
                 shuffle=False,
                 callbacks=[
                     StopOnNonFinite(),
+                    *judges,
                     Progress(config.iterations),
                     MetricsCsv(folder),
                     keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),

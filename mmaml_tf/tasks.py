@@ -34,3 +34,4 @@ class TaskStream(enum.Enum):
 
     TRAINING = 0
     EVALUATION = 1
+    VALIDATION = 2

@@ -24,6 +24,10 @@ class ConvNet(BaseNetwork):
     Fully connected layers are convolutions of size 1 over one position, so that the network of
     [MAML] without convolutions is `ConvNet(filters, kernel_size=1, strides=1, flatten=True)`.
 
+    Batch norm's statistics are always the task's own. A query set is normalised by its own ones,
+    too, as in the papers: predictions on it then depend on one another (*transductive*). With
+    `support_statistics`, `predict` normalises queries by the statistics of the support set.
+
     Args:
       filters: channels of each block.
       num_classes: N, width of the output (logits).
@@ -31,6 +35,7 @@ class ConvNet(BaseNetwork):
       kernel_size: of all convolutions.
       strides: of all convolutions.
       flatten: whether an image's pixels become the channels of a single position first.
+      support_statistics: whether `predict` normalises by the support set alone.
     """
 
     def __init__(
@@ -41,12 +46,14 @@ class ConvNet(BaseNetwork):
         kernel_size: int = 3,
         strides: int = 2,
         flatten: bool = False,
+        support_statistics: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
         self.modulation = modulation
         self.flatten = flatten
+        self.support_statistics = support_statistics
         self.has_scale_shift = not isinstance(modulation, FiLM)
         self.blocks: list[list[FastLayer]] = []
         for channels in self.filters:
@@ -127,6 +134,20 @@ class ConvNet(BaseNetwork):
                 h = self.modulation(h, tau[index])
             h = tf.nn.relu(h)
         return apply(self.head, tf.reduce_mean(h, [2, 3])), trace
+
+    def predict(
+        self,
+        query_x: tf.Tensor,
+        fast: list[Any],
+        tau: Sequence[tf.Tensor] | None,
+        support_x: tf.Tensor,
+    ) -> tf.Tensor:
+        """Logits of the query images, [tasks, N, num_classes]."""
+        if not self.support_statistics:
+            return self.forward(query_x, fast, tau)[0]
+        num_support = tf.shape(support_x)[1]
+        images = tf.concat([support_x, query_x], 1)
+        return self.forward(images, fast, tau, num_rows=num_support)[0][:, num_support:]
 
     def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
         """The layers' outputs."""

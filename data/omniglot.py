@@ -1,0 +1,179 @@
+"""Task distribution p(T) of the Omniglot domain: N-way K-shot episodes over split characters."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import numpy as np
+import tensorflow as tf
+
+from data.omniglot_characters import DRAWINGS, Characters, load
+from mmaml_tf.config import ConfigError
+from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
+
+ROTATIONS = 4
+
+
+class Episodes:
+    """N-way K-shot tasks over a set of characters.
+
+    A class is a character in one of its four rotations by 90 degrees. The N classes of a task are
+    N different characters, each in a rotation of its own, as in [MAML]'s code: one character in
+    two rotations would be two equal classes where it is symmetric. Classes come in random order,
+    so a label says nothing of a class; support and query images are different drawings.
+
+    Args:
+      characters: to choose from.
+    """
+
+    def __init__(self, characters: Characters):
+        self.num_characters = len(characters)
+        turned = [np.rot90(characters.images, turns, axes=(2, 3)) for turns in range(ROTATIONS)]
+        size = characters.images.shape[-1]
+        # Row (character * ROTATIONS + turns) * DRAWINGS + drawing: an episode is one gather.
+        self._images = tf.constant(np.stack(turned, 1).reshape(-1, size, size, 1))
+
+    def sample(
+        self, seed: tf.Tensor, num_tasks: int, num_ways: int, num_shots: int, num_queries: int
+    ) -> TaskBatch:
+        """A batch of tasks, a pure function of the seed.
+
+        Args:
+          seed: [2] integers.
+          num_tasks: M.
+          num_ways: N, classes per task.
+          num_shots: K, support images per class.
+          num_queries: Q, query images per class.
+
+        Returns:
+          Support x [M, N * K, 28, 28, 1] in 0..1 and y [M, N * K] int32, class after class, the
+          query set likewise, and the single mode 0.
+        """
+        character_seed, turn_seed, drawing_seed = tf.unstack(tf.random.split(seed, 3))
+        character = _distinct(character_seed, [num_tasks], self.num_characters, num_ways)
+        turns = tf.random.stateless_uniform(
+            [num_tasks, num_ways], turn_seed, 0, ROTATIONS, tf.int32
+        )
+        drawing = _distinct(drawing_seed, [num_tasks, num_ways], DRAWINGS, num_shots + num_queries)
+        rows = (character * ROTATIONS + turns)[..., None] * DRAWINGS + drawing
+
+        def examples(rows: tf.Tensor) -> Examples:
+            per_class = rows.shape[-1]
+            images = tf.gather(self._images, tf.reshape(rows, [num_tasks, num_ways * per_class]))
+            labels = tf.repeat(tf.range(num_ways), per_class)
+            return Examples(
+                tf.cast(images, tf.float32) / 255.0, tf.tile(labels[None], [num_tasks, 1])
+            )
+
+        return TaskBatch(
+            examples(rows[..., :num_shots]),
+            examples(rows[..., num_shots:]),
+            tf.zeros([num_tasks], tf.int32),
+        )
+
+
+def _distinct(seed: tf.Tensor, shape: list[int], limit: int, count: int) -> tf.Tensor:
+    """`count` different integers below `limit`, in random order: [*shape, count] int32."""
+    return tf.math.top_k(tf.random.stateless_uniform([*shape, limit], seed), count).indices
+
+
+class OmniglotTasks:
+    """Training, validation and test tasks over disjoint characters.
+
+    Args:
+      characters: all of them.
+      split_seed: of the random split.
+      num_train: characters to train on.
+      num_validation: characters to pick the checkpoint with; the rest is for the test.
+      num_ways: N, classes per task.
+
+    Raises:
+      ConfigError: if a split has fewer characters than a task has classes.
+    """
+
+    def __init__(
+        self,
+        characters: Characters,
+        split_seed: int,
+        num_train: int,
+        num_validation: int,
+        num_ways: int,
+    ):
+        self.num_ways = num_ways
+        self.splits = split(characters, split_seed, num_train, num_validation)
+        for stream, members in self.splits.items():
+            if len(members) < num_ways:
+                raise ConfigError(
+                    "num_ways",
+                    num_ways,
+                    f"the {stream.name.lower()} split has {max(len(members), 0)} of the "
+                    f"{len(characters)} characters (--train_characters, --validation_characters)",
+                )
+        self._episodes: dict[TaskStream, Episodes] = {}
+
+    @classmethod
+    def load(cls, data_dir: str, *args, **kwargs) -> Self:
+        """The tasks over the characters of a folder (see `omniglot_characters.load`)."""
+        return cls(_characters(data_dir), *args, **kwargs)
+
+    def sample(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        num_shots: int,
+        num_queries: int,
+    ) -> TaskBatch:
+        """A batch of tasks on a split's characters; see `Episodes.sample`.
+
+        Every draw is a pure function of (stream, seed, iteration), so that a resumed run sees the
+        tasks that an uninterrupted one would have seen.
+        """
+        if stream not in self._episodes:
+            with tf.init_scope():  # a table made inside a graph would not outlive it
+                self._episodes[stream] = Episodes(self.splits[stream])
+        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration)
+        return self._episodes[stream].sample(base, num_tasks, self.num_ways, num_shots, num_queries)
+
+    def alphabet_tasks(
+        self, seed: int, num_alphabets: int, tasks_each: int, num_shots: int
+    ) -> tuple[TaskBatch, list[str]]:
+        """Test tasks whose classes are all of one alphabet.
+
+        Returns:
+          The tasks, `mode` being the index of their alphabet, and the alphabets' names: those with
+          the most test characters, fewer than asked for if few have as many as a task needs.
+        """
+        test = self.splits[TaskStream.EVALUATION]
+        alphabets, counts = np.unique(test.alphabets, return_counts=True)
+        largest = np.argsort(-counts, kind="stable")[:num_alphabets]
+        names = [str(alphabets[i]) for i in largest if counts[i] >= self.num_ways]
+        batches = []
+        for index, name in enumerate(names):
+            episodes = Episodes(test.chosen(np.flatnonzero(test.alphabets == name)))
+            stream_seed = tf.constant([seed, TaskStream.EVALUATION.value])
+            batch = episodes.sample(
+                tf.random.fold_in(stream_seed, index), tasks_each, self.num_ways, num_shots, 1
+            )
+            batches.append(batch._replace(mode=tf.fill([tasks_each], index)))
+        if not batches:
+            return self.sample(TaskStream.EVALUATION, seed, 0, 1, num_shots, 1), []
+        return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *batches), names
+
+
+def split(
+    characters: Characters, seed: int, num_train: int, num_validation: int
+) -> Mapping[TaskStream, Characters]:
+    """Disjoint random sets of characters: for training, for validation, and the rest."""
+    order = np.random.default_rng(seed).permutation(len(characters))
+    ends = (num_train, num_train + num_validation)
+    parts: Sequence[np.ndarray] = np.split(order, ends)
+    streams = (TaskStream.TRAINING, TaskStream.VALIDATION, TaskStream.EVALUATION)
+    return {s: characters.chosen(part) for s, part in zip(streams, parts, strict=True)}
+
+
+@functools.lru_cache(maxsize=1)
+def _characters(data_dir: str) -> Characters:
+    """`load`, once for all the runs of a report."""
+    return load(data_dir)

@@ -1,0 +1,246 @@
+"""The Omniglot domain: wires tasks, networks, encoder, loss, figures and export together."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from mmaml_tf import evaluation, figures, supervised
+from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.experiment import ReportedRun
+from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.meta_learners import MAML, MetaLearner, MuMoMAML
+from mmaml_tf.omniglot.classification import cross_entropy, step_accuracies
+from mmaml_tf.omniglot.config import OmniglotConfig
+from mmaml_tf.omniglot.encoder import ConvEncoder
+from mmaml_tf.omniglot.export import export_classifier
+from mmaml_tf.omniglot.figures import episodes
+from mmaml_tf.omniglot.networks import ConvNet
+from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.tasks import TaskBatch, TaskStream
+
+METRIC = "accuracy"
+VALIDATION = "validation_accuracy"
+IMAGE_SHAPE = (28, 28, 1)
+# Evaluations report every step up to this one at least.
+REPORTED_STEPS = 10
+# Tasks per call in validation and evaluation, to bound the memory it takes.
+EVALUATION_BATCH = 50
+FIGURE_TASKS = 3
+FIGURE_ALPHABETS = 8
+FIGURE_TASKS_PER_ALPHABET = 40
+
+
+class OmniglotTasks(Protocol):
+    """What this domain asks of a task distribution (`data.omniglot.OmniglotTasks` has it)."""
+
+    def sample(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        num_shots: int,
+        num_queries: int,
+    ) -> TaskBatch:
+        """A batch of tasks, a pure function of its arguments."""
+
+    def alphabet_tasks(
+        self, seed: int, num_alphabets: int, tasks_each: int, num_shots: int
+    ) -> tuple[TaskBatch, list[str]]:
+        """Tasks of one alphabet each, `mode` says which, and the alphabets' names."""
+
+
+class OmniglotDomain:
+    """Few-shot classification of handwritten characters.
+
+    Args:
+      config: of the run.
+      tasks: the task distribution.
+    """
+
+    def __init__(self, config: OmniglotConfig, tasks: OmniglotTasks):
+        self.config = config
+        self.tasks = tasks
+
+    def build_learner(self) -> MetaLearner:
+        """A learner with freshly initialised weights, compiled for training."""
+        config = self.config
+        keras.utils.set_random_seed(config.seed)
+        modulation = None
+        if config.modulation is not None:
+            if config.modulation not in MODULATIONS:
+                config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
+            modulation = MODULATIONS[config.modulation]()
+        has_convolutions = config.network == "conv"
+        network = ConvNet(
+            config.filters,
+            config.num_ways,
+            modulation,
+            kernel_size=3 if has_convolutions else 1,
+            strides=2 if has_convolutions else 1,
+            flatten=not has_convolutions,
+            support_statistics=config.bn_statistics == "support",
+        )
+        inner_loop = InnerLoop(
+            config.inner_steps, config.inner_lr, config.first_order, config.inner_clip_norm
+        )
+        parts = (network, inner_loop, cross_entropy, config.meta_clip_norm)
+        map_tasks = config.task_batching == "map"
+        learner: MetaLearner
+        if modulation is not None:
+            learner = MuMoMAML(
+                *parts,
+                map_tasks=map_tasks,
+                encoder=ConvEncoder(config.encoder_filters, config.embedding_units),
+                modulation_network=ModulationNetwork(modulation, config.filters),
+            )
+        else:
+            learner = MAML(*parts, map_tasks=map_tasks)
+        learner.build_parts((None, None, *IMAGE_SHAPE), (None, None, *IMAGE_SHAPE))
+        supervised.compile_learner(learner, config)
+        return learner
+
+    def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
+        """The batch of a meta-iteration."""
+        config = self.config
+        return self.tasks.sample(
+            TaskStream.TRAINING,
+            config.seed,
+            iteration,
+            config.meta_batch_size,
+            config.num_shots,
+            config.num_queries,
+        )
+
+    def train(self, learner: MetaLearner, folder: RunFolder) -> None:
+        """Trains, resuming from the folder's checkpoints; ends with the best validated weights."""
+        validation = supervised.Validation(VALIDATION, self._validation(learner))
+        supervised.train(learner, self.config, folder, self.training_tasks, validation)
+        print(f"best on validation tasks: iteration {self.restore(learner, folder)}")
+
+    def restore(self, learner: MetaLearner, folder: RunFolder) -> int:
+        """Restores a trained learner; returns the iteration it was saved at."""
+        return supervised.restore(learner, folder)
+
+    def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
+        """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen characters."""
+        config = self.config
+        num_steps = max(REPORTED_STEPS, config.eval_steps)
+        return self._measurement(
+            learner, TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, num_steps
+        )()
+
+    def _validation(self, learner: MetaLearner) -> Callable[[], float]:
+        """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
+        config = self.config
+        measure = self._measurement(
+            learner,
+            TaskStream.VALIDATION,
+            config.split_seed,
+            config.validation_tasks,
+            config.eval_steps,
+        )
+        return lambda: float(measure().losses[:, -1].mean())
+
+    def _measurement(
+        self, learner: MetaLearner, stream: TaskStream, seed: int, num_tasks: int, num_steps: int
+    ) -> Callable[[], evaluation.TaskResults]:
+        config = self.config
+        batch_size = min(num_tasks, EVALUATION_BATCH)
+
+        def sample(index: tf.Tensor) -> TaskBatch:
+            return self.tasks.sample(
+                stream, seed, index, batch_size, config.num_shots, config.eval_queries
+            )
+
+        measure = evaluation.measurement(
+            step_accuracies(learner, num_steps),
+            "score",
+            sample,
+            math.ceil(num_tasks / batch_size),
+        )
+        return lambda: measure().first(num_tasks)
+
+    def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
+        """The rows of evaluation.csv."""
+        return evaluation.summarise(results, ["all"], METRIC)
+
+    def run_figures(
+        self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame
+    ) -> dict[str, Figure]:
+        """The figures of one run, by file name."""
+        label = self.config.label
+        drawn = {
+            **comparison_figures({label: metrics}, {label: self.summarise(results)}),
+            "episodes": self.episode_figure(learner),
+        }
+        if results.embeddings is not None:
+            embeddings = self.embedding_figure(learner)
+            if embeddings is not None:
+                drawn["task_embeddings"] = embeddings
+        return drawn
+
+    def episode_figure(self, learner: MetaLearner) -> Figure:
+        """Evaluation tasks with the learner's predictions."""
+        config = self.config
+        batch = self.tasks.sample(
+            TaskStream.EVALUATION,
+            config.eval_seed,
+            0,
+            FIGURE_TASKS,
+            config.num_shots,
+            config.eval_queries,
+        )
+        outcome = learner.adapt(batch.support, batch.query.x, num_steps=config.eval_steps)
+        probabilities = tf.nn.softmax(outcome.predictions).numpy()[:, :, :: config.eval_queries]
+        return episodes(
+            batch.support.x.numpy()[:, :: config.num_shots, ..., 0],
+            batch.query.x.numpy()[:, :: config.eval_queries, ..., 0],
+            probabilities[0],
+            probabilities[-1],
+            config.eval_steps,
+        )
+
+    def embedding_figure(self, learner: MetaLearner) -> Figure | None:
+        """t-SNE of the embeddings of tasks of one alphabet each; None with too few alphabets."""
+        batch, alphabets = self.tasks.alphabet_tasks(
+            self.config.eval_seed,
+            FIGURE_ALPHABETS,
+            FIGURE_TASKS_PER_ALPHABET,
+            self.config.num_shots,
+        )
+        if len(alphabets) < 2:
+            return None
+        _, embedding = learner.modulate(batch.support)
+        names = [alphabet.replace("_", " ") for alphabet in alphabets]
+        return figures.embedding_map(np.asarray(embedding), batch.mode.numpy(), names)
+
+    def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
+        """Figures that compare runs, by file name."""
+        return comparison_figures(
+            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+        )
+
+    def export(self, learner: MetaLearner, path: Path) -> None:
+        """Saves the learner as a SavedModel for any number of images."""
+        export_classifier(learner, IMAGE_SHAPE, self.config.num_ways, self.config.eval_steps, path)
+
+
+def comparison_figures(
+    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+) -> dict[str, Figure]:
+    """The figures that need only the runs' tables, by file name."""
+    errors = {label: table.assign(error=1 - table[VALIDATION]) for label, table in metrics.items()}
+    return {
+        "training": figures.training_curves(metrics, "loss", "query cross-entropy"),
+        "validation": figures.training_curves(errors, "error", "validation error (1 - accuracy)"),
+        "adaptation": figures.adaptation_curves(evaluations, METRIC),
+    }
