@@ -77,6 +77,8 @@ class Mixture:
         return self._values(task_seed, x)[..., 0]
 
     def _seeds(self, stream: TaskStream, seed: int, iteration: int | tf.Tensor) -> list[tf.Tensor]:
+        # Its type matters to fold_in; datasets count in int64.
+        iteration = tf.cast(iteration, tf.int64)
         base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration)
         return tf.unstack(tf.random.split(base, 4))
 

@@ -58,11 +58,9 @@ def checked(name: str, value: tf.Tensor, expected: list[str | int]) -> tf.Tensor
     sizes = [size if isinstance(size, int) else None for size in expected]
     form = f"{name} must be [{', '.join(map(str, expected))}], but its shape is"
     shape = tf.shape(value)
-    is_right = tf.size(shape) == len(expected)
-    with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
-        value = tf.identity(value)
-    is_right = tf.reduce_all(
-        [shape[axis] == size for axis, size in enumerate(sizes) if size is not None]
-    )
+    # Brought to the expected length: a plain `shape[axis]` fails on its own at a wrong rank.
+    as_long = tf.concat([shape, tf.zeros([len(expected)], tf.int32)], 0)[: len(expected)]
+    matches = [as_long[axis] == size for axis, size in enumerate(sizes) if size is not None]
+    is_right = tf.reduce_all([tf.size(shape) == len(expected), *matches])
     with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
         return tf.ensure_shape(tf.identity(value), sizes)

@@ -93,7 +93,7 @@ class MLP(BaseNetwork):
         rows_seen: int | None = None,
         num_groups: int = 1,
         activation: str = "relu",
-        kernel_initializer: str | Callable = "glorot_uniform",
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)

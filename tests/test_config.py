@@ -55,7 +55,7 @@ def test_quick_is_the_paper_setting_with_fewer_iterations():
         (dict(modulation=None), ["--modulation=None", "mumomaml needs one"]),
         (dict(inner_clip_value=10.0), ["--inner_clip_value=10.0", "materialised"]),
         (dict(inner_clip_norm=-1.0), ["--inner_clip_norm=-1.0", "above 0"]),
-        (dict(method="protonet"), ["--method=protonet", "choose from maml"]),
+        (dict(method="protonet"), ["--method=protonet", "maml, multi_maml, mumomaml"]),
     ],
 )
 def test_bad_settings_are_named(settings, words):

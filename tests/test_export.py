@@ -20,7 +20,7 @@ model = tf.saved_model.load(sys.argv[1])
 inputs = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
 outputs = model.signatures["serving_default"](**inputs)
 np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items()})
-assert not any(name.startswith(("mmaml_tf", "keras")) for name in sys.modules), "not alone"
+assert not any(name.startswith("mmaml_tf") for name in sys.modules), "not alone"
 """
 
 

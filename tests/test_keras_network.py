@@ -39,7 +39,8 @@ def test_trains_a_model_with_skips_and_normalisation():
     learner.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
     batch = make_batch()
     tasks = tf.data.Dataset.from_tensors(batch).repeat()
-    before = [w.copy() for w in learner.get_weights()]
-    history = learner.fit(tasks, epochs=4, steps_per_epoch=10, verbose=0).history["loss"]
-    assert history[-1] < 0.7 * history[0]
-    assert all(np.any(a != b) for a, b in zip(before[:6], learner.get_weights()[:6], strict=True))
+    before = [v.numpy() for v in learner.trainable_variables]
+    history = learner.fit(tasks, epochs=4, steps_per_epoch=5, verbose=0, shuffle=False).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    for variable, value in zip(learner.trainable_variables, before, strict=True):
+        assert np.any(variable != value), variable.path

@@ -1,6 +1,5 @@
 """Dense layer and bias transformation with fast weights."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -51,7 +50,7 @@ class FastDense(FastLayer):
         units: int,
         weights_form: type[FactoredWeights] | type[MaterialisedWeights] = FactoredWeights,
         num_groups: int = 1,
-        kernel_initializer: str | Callable = "glorot_uniform",
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -65,9 +64,10 @@ class FastDense(FastLayer):
         fan_in = input_shape[-1]
 
         def independent_groups(shape: tuple, dtype: str | None = None) -> tf.Tensor:
-            # Drawn one by one: a fan-in initializer must not see the group axis.
-            draws = [self.kernel_initializer(shape[1:], dtype) for _ in range(shape[0])]
-            return tf.stack(draws)
+            # One by one, as a fan-in initializer must not see the group axis; each with a copy,
+            # as an initializer repeats its draw.
+            copies = [self.kernel_initializer.clone() for _ in range(shape[0])]
+            return tf.stack([copy(shape[1:], dtype) for copy in copies])
 
         self.kernel = self.add_weight(
             name="kernel",
