@@ -1,5 +1,6 @@
 """Omniglot's characters as one array: decoded once, then loaded from a cache."""
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -145,5 +146,6 @@ def _write_cache(path: Path, characters: Characters) -> None:
             np.savez_compressed(file, images=characters.images, names=characters.names)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         logging.warning("no cache for the decoded images: %s", error)

@@ -22,6 +22,8 @@ def normalise(x: tf.Tensor, num_rows: int | tf.Tensor | None = None) -> tf.Tenso
       num_rows: mean and variance are taken over the first so many of the N rows (and all
         positions); None for all.
     """
+    # Not tf.nn.moments: it stops the gradient at the mean inside the variance, which the first
+    # derivative does not need and the second does.
     axes = list(range(1, x.shape.rank - 1))
     if num_rows is None:
         centred = x - tf.reduce_mean(x, axes, keepdims=True)

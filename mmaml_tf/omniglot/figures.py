@@ -38,7 +38,8 @@ def episodes(
         top, bottom = panels[2 * task], panels[2 * task + 1]
         for label in range(columns):
             _image(top[label], support_x[task, label])
-            top[label].set_title(f"class {label}", fontsize=9)
+            if task == 0:
+                top[label].set_title(f"class {label}", fontsize=9)
             _image(bottom[label], query_x[task, label])
             for line, probabilities in enumerate((before[task, label], after[task, label])):
                 guess = int(np.argmax(probabilities))
@@ -55,7 +56,7 @@ def episodes(
                 )
         top[0].set_ylabel("support", fontsize=9)
         bottom[0].set_ylabel("query", fontsize=9)
-    figure.subplots_adjust(hspace=0.45, wspace=0.1)
+    figure.subplots_adjust(hspace=0.4, wspace=0.1)
     return figure
 
 

@@ -1,0 +1,245 @@
+"""Classifiers' meta-gradients: finite differences, a per-task loop, and map against batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmaml_tf.layers.batch_norm import EPSILON
+from mmaml_tf.layers.modulation import FiLM
+from mmaml_tf.omniglot.classification import accuracy, cross_entropy, step_accuracies
+from mmaml_tf.omniglot.networks import ConvNet
+from mmaml_tf.tasks import Examples
+from tests.omniglot_fixture import FILTERS, SIZE, WAYS, make_batch, make_learner
+
+MODULATIONS = [None, "film", "sigmoid", "softmax"]
+MLP = dict(kernel_size=1, strides=1, flatten=True)
+
+
+def meta_gradients(learner, batch):
+    """Each task's query loss, and the gradients in the order of `trainable_variables`."""
+    losses, _, groups = learner.meta_gradients(batch)
+    variables = [v for group in learner.parameter_groups() for v in group]
+    gradients = {
+        v.path: g for v, g in zip(variables, [g for gs in groups for g in gs], strict=True)
+    }
+    return losses, [gradients[v.path] for v in learner.trainable_variables]
+
+
+# The slow and obvious way: plain weight lists, the tape on the weights, one task at a time.
+
+
+def reference_logits(network, weights, tau, x):
+    weights = list(weights)
+    h = tf.reshape(x, [len(x), 1, 1, -1]) if network.flatten else x
+    strides = 1 if network.flatten else 2
+    for block in range(len(FILTERS)):
+        h = tf.nn.conv2d(h, weights.pop(0), strides, "SAME")
+        h -= tf.reduce_mean(h, [0, 1, 2])
+        h /= tf.sqrt(tf.reduce_mean(h**2, [0, 1, 2]) + EPSILON)
+        if not isinstance(network.modulation, FiLM):
+            h = h * weights.pop(0) + weights.pop(0)
+        if tau is not None:
+            h = network.modulation(h[None], tau[block])[0]
+        h = tf.nn.relu(h)
+    kernel, bias = weights
+    return tf.reduce_mean(h, [1, 2]) @ kernel[0] + bias[0]
+
+
+def reference_losses(learner, batch, num_steps, learning_rate, first_order=False, clip_norm=None):
+    network, losses = learner.network, []
+    for task in range(len(batch.mode)):
+        x, y = batch.support.x[task], batch.support.y[task]
+        tau, _ = learner.modulate(Examples(x[None], y[None]))
+        weights = [v.value for layer in network.fast_layers for v in layer.weights]
+        for _ in range(num_steps):
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                logits = reference_logits(network, weights, tau, x)
+                loss = tf.reduce_mean(
+                    tf.keras.losses.sparse_categorical_crossentropy(y, logits, True)
+                )
+            gradients = tape.gradient(loss, weights)
+            if first_order:
+                gradients = [tf.stop_gradient(gradient) for gradient in gradients]
+            if clip_norm is not None:
+                norm = tf.linalg.global_norm(gradients)
+                factor = tf.minimum(tf.constant(1.0, norm.dtype), clip_norm / norm)
+                gradients = [factor * gradient for gradient in gradients]
+            weights = [w - learning_rate * g for w, g in zip(weights, gradients, strict=True)]
+        logits = reference_logits(network, weights, tau, batch.query.x[task])
+        y = batch.query.y[task]
+        losses.append(
+            tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(y, logits, True))
+        )
+    return tf.stack(losses)
+
+
+@pytest.mark.parametrize("map_tasks", [True, False])
+@pytest.mark.parametrize(
+    "modulation, network, loop",
+    [
+        (None, {}, {}),
+        ("film", {}, {}),
+        ("sigmoid", {}, {}),
+        ("softmax", {}, {}),
+        (None, MLP, {}),
+        ("film", MLP, {}),
+        (None, {}, dict(first_order=True)),
+        ("film", {}, dict(first_order=True)),
+        (None, {}, dict(clip_norm=0.3)),
+        ("film", {}, dict(num_steps=0)),
+    ],
+)
+def test_same_as_a_loop_over_tasks(float64, modulation, network, loop, map_tasks):
+    learner = make_learner(modulation, map_tasks, network, **loop)
+    batch = make_batch()
+    settings = {"num_steps": 2, "learning_rate": 0.2, **loop}
+    with tf.GradientTape() as tape:
+        expected_losses = reference_losses(learner, batch, **settings)
+        expected = tape.gradient(tf.reduce_mean(expected_losses), learner.trainable_variables)
+    losses, gradients = meta_gradients(learner, batch)
+    # Float64 rounding over two steps and their second derivatives.
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-10)
+    for variable, mine, theirs in zip(
+        learner.trainable_variables, gradients, expected, strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-11, err_msg=variable.path)
+
+
+@pytest.mark.parametrize("modulation", [None, "film"])
+def test_meta_gradient_against_finite_differences(float64, modulation):
+    learner = make_learner(modulation)
+    batch = make_batch()
+    _, gradients = meta_gradients(learner, batch)
+
+    @tf.function
+    def loss():
+        return tf.reduce_mean(learner.meta_loss(batch)[0])
+
+    rng = np.random.default_rng(1)
+    step = 1e-6
+    for variable, gradient in zip(learner.trainable_variables, gradients, strict=True):
+        direction = rng.normal(size=variable.shape)
+        direction /= np.linalg.norm(direction)
+        start = variable.numpy()
+        variable.assign(start + step * direction)
+        above = loss()
+        variable.assign(start - step * direction)
+        below = loss()
+        variable.assign(start)
+        slope = float(above - below) / (2 * step)
+        # Central differences: rounding 1e-16 / 1e-6, and no ReLU within the step of its kink.
+        np.testing.assert_allclose(
+            np.sum(gradient * direction), slope, rtol=1e-5, atol=1e-8, err_msg=variable.path
+        )
+
+
+def test_first_order_is_not_second_order(float64):
+    batch = make_batch()
+    _, second = meta_gradients(make_learner(), batch)
+    _, first = meta_gradients(make_learner(first_order=True), batch)
+    assert not np.allclose(second[0], first[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("modulation", MODULATIONS)
+def test_one_task_at_a_time_is_the_same_as_all_at_once(float64, modulation):
+    batch = make_batch(num_shots=2, num_queries=3)
+    mapped, batched = make_learner(modulation), make_learner(modulation, map_tasks=False)
+    for mine, theirs in zip(
+        meta_gradients(mapped, batch)[1], meta_gradients(batched, batch)[1], strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-11)
+    mine = mapped.adapt(batch.support, batch.query.x, num_steps=4)
+    theirs = batched.adapt(batch.support, batch.query.x, num_steps=4)
+    assert mine.predictions.shape == (5, 3, 3 * WAYS, WAYS)
+    np.testing.assert_allclose(mine.predictions, theirs.predictions, rtol=1e-8)
+    if modulation:
+        np.testing.assert_allclose(mine.embedding, theirs.embedding)
+
+
+@pytest.mark.parametrize("map_tasks", [True, False])
+def test_tasks_do_not_touch_each_other(float64, map_tasks):
+    learner = make_learner("film", map_tasks)
+    batch = make_batch()
+    alone = learner.adapt(
+        Examples(batch.support.x[1:2], batch.support.y[1:2]), batch.query.x[1:2]
+    ).predictions
+    together = learner.adapt(batch.support, batch.query.x).predictions
+    np.testing.assert_allclose(alone[:, 0], together[:, 1], rtol=1e-8)
+
+
+@pytest.mark.parametrize("map_tasks", [True, False])
+def test_support_statistics_make_predictions_independent_of_the_other_queries(float64, map_tasks):
+    batch = make_batch()
+    for support_statistics in (True, False):
+        learner = make_learner(
+            "film", map_tasks, dict(support_statistics=support_statistics), learning_rate=0.4
+        )
+        one = learner.adapt(batch.support, batch.query.x[:, :1]).predictions
+        all_ = learner.adapt(batch.support, batch.query.x).predictions
+        assert np.allclose(one[:, :, 0], all_[:, :, 0], rtol=1e-8) == support_statistics
+
+
+def test_modulation_changes_the_predictions_and_film_zero_does_not(float64):
+    learner = make_learner("film")
+    x = make_batch().query.x
+    network = learner.network
+    zeros = [tf.zeros([3, 2 * filters], tf.float64) for filters in FILTERS]
+    unmodulated = network(x, zeros)
+    plain = ConvNet(FILTERS, WAYS)
+    plain.build((None, None, SIZE, SIZE, 1))
+    for mine, theirs in zip(
+        [b[0] for b in plain.blocks], [b[0] for b in network.blocks], strict=True
+    ):
+        mine.set_weights(theirs.get_weights())
+    plain.head.set_weights(network.head.get_weights())
+    np.testing.assert_allclose(plain(x), unmodulated, rtol=1e-10)
+    for block in range(len(FILTERS)):  # every block is modulated, none is normalised away
+        for part in (slice(0, FILTERS[block]), slice(FILTERS[block], None)):
+            tau = [np.zeros([3, 2 * filters]) for filters in FILTERS]
+            tau[block][:, part] = np.linspace(-0.5, 0.5, FILTERS[block])
+            changed = network(x, [tf.constant(t) for t in tau])
+            assert not np.allclose(changed, unmodulated, rtol=1e-3)
+
+
+def test_wrong_number_of_modulations_is_an_error():
+    learner = make_learner("film")
+    x = make_batch().support.x
+    with pytest.raises(ValueError, match="1 modulation parameters for 2 blocks"):
+        learner.network(x, [tf.zeros([3, 6])])
+    with pytest.raises(ValueError, match="go together"):
+        learner.network(x)
+    with pytest.raises(ValueError, match="go together"):
+        make_learner().network(x, [tf.zeros([3, 6])] * 2)
+
+
+def test_training_learns_and_never_keeps_statistics():
+    learner = make_learner("film")
+    learner.compile(optimizer="adam")
+    state = [v.path for v in learner.non_trainable_variables]
+    assert not any("moving" in path or "running" in path or "norm" in path for path in state)
+    step = tf.function(learner.train_step)
+    batch = make_batch()
+    first = tf.reduce_mean(learner.meta_loss(batch)[0])
+    for _ in range(100):
+        step(batch)
+    assert tf.reduce_mean(learner.meta_loss(batch)[0]) < 0.8 * first
+
+
+def test_loss_and_accuracy_by_hand():
+    labels = tf.constant([[0, 1]])
+    logits = tf.math.log(tf.constant([[[0.5, 0.25, 0.25], [0.7, 0.2, 0.1]]]))
+    np.testing.assert_allclose(
+        cross_entropy(labels, logits), [-(np.log(0.5) + np.log(0.2)) / 2], rtol=1e-6
+    )
+    np.testing.assert_allclose(accuracy(labels, logits), [0.5])
+
+
+def test_accuracy_per_step():
+    learner = make_learner("film", learning_rate=0.5)
+    batch = make_batch(num_queries=1)
+    batch = batch._replace(query=batch.support)  # adapted to, so accuracy must rise
+    results = step_accuracies(learner, 20)(batch)
+    assert results["score"].shape == (3, 21) and results["embedding"].shape == (3, 4)
+    assert np.mean(results["score"][:, -1]) > np.mean(results["score"][:, 0])
+    assert np.mean(results["score"][:, -1]) > 0.9

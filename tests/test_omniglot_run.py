@@ -1,0 +1,285 @@
+"""Omniglot runs through the command, resumption, and the exported classifier."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from data.omniglot import OmniglotTasks
+from mmaml_tf.best_checkpoint import BestCheckpoint
+from mmaml_tf.config import ConfigError
+from mmaml_tf.omniglot.config import OmniglotConfig, paper_settings
+from mmaml_tf.omniglot.domain import OmniglotDomain
+from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.tasks import Examples
+from tests.omniglot_fixture import write_archives
+from tests.runs import SCRIPT, command
+
+TINY = dict(
+    iterations=2,
+    meta_batch_size=3,
+    log_every=1,
+    checkpoint_every=1,
+    eval_tasks=7,
+    validation_tasks=4,
+    num_ways=3,
+    train_characters=5,
+    validation_characters=3,
+    filters=(4, 4),
+    encoder_filters=(2, 2),
+    embedding_units=4,
+)
+TINY_FLAGS = [
+    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for name, value in TINY.items()
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return write_archives(tmp_path_factory.mktemp("omniglot"))
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def tiny_domain(data_dir, method="mumomaml", **settings):
+    config = OmniglotConfig(
+        **(paper_settings(method) | TINY | dict(data_dir=str(data_dir)) | settings)
+    )
+    tasks = OmniglotTasks.load(
+        config.data_dir,
+        config.split_seed,
+        config.train_characters,
+        config.validation_characters,
+        config.num_ways,
+    )
+    return OmniglotDomain(config, tasks)
+
+
+def base(data_dir):
+    return ["--domain=omniglot", f"--data_dir={data_dir}", *TINY_FLAGS]
+
+
+@pytest.mark.parametrize(
+    "arguments, label",
+    [
+        (["--method=mumomaml"], "mumomaml-film"),
+        (["--method=maml", "--network=mlp", "--first_order"], "maml"),
+        pytest.param(["--method=maml"], "maml", marks=pytest.mark.slow),
+        pytest.param(
+            ["--method=mumomaml", "--modulation=softmax", "--task_batching=batched"],
+            None,
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, arguments, label):
+    assert command(*base(data_dir), *arguments, "--output_dir=run", "--num_shots=2") == 0
+    folder = RunFolder("run")
+    metrics = pd.read_csv(folder.metrics_file)
+    assert list(metrics["iteration"]) == [1, 2]
+    assert metrics["validation_accuracy"].between(0, 1).all()
+    table = pd.read_csv(folder.evaluation_file)
+    assert list(table) == ["step", "mode", "metric", "mean", "ci95", "num_tasks"]
+    assert list(table["step"]) == list(range(11))
+    assert set(table["metric"]) == {"accuracy"} and set(table["num_tasks"]) == {7}
+    assert table["mean"].between(0, 1).all()
+    names = {path.stem for path in folder.figures.glob("*.png")}
+    assert {"episodes", "training", "validation", "adaptation"} <= names
+    config = json.loads(folder.config_file.read_text())
+    assert config["num_queries"] == config["eval_queries"] == 2
+    signature = tf.saved_model.load(str(folder.saved_model)).signatures["serving_default"]
+    assert len(signature.structured_input_signature[1]) == 3
+    if label == "mumomaml-film":
+        before = table
+        evaluate = ["--mode=evaluate", "--output_dir=run"]
+        assert command(*evaluate) == 0
+        pd.testing.assert_frame_equal(pd.read_csv(folder.evaluation_file), before)
+        assert command(*evaluate, "--bn_statistics=support") == 0
+        assert not pd.read_csv(folder.evaluation_file).equals(before)
+        assert command(*base(data_dir), "--method=maml", "--output_dir=other", "--num_shots=2") == 0
+        assert command("--mode=report", "--runs=run,other", "--output_dir=report") == 0
+        text = (tmp_path / "report" / "table.md").read_text()
+        assert "| mumomaml-film |" in text and "| maml |" in text
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--num_shots=12", "--num_queries=9"], ["--num_queries=9", "--num_shots=12", "20"]),
+        (["--num_shots=20"], ["--num_queries=20", "20"]),
+        (["--num_ways=5"], ["--num_ways=5", "validation split has 3"]),
+        (["--num_ways=1"], ["--num_ways=1", "2 or more"]),
+        (["--train_characters=10"], ["--num_ways=3", "validation split has 2"]),
+        (["--method=multi_maml"], ["--method=multi_maml"]),
+        (["--filters=4,many"], ["--filters=4,many"]),
+        (["--noise_stddev=1"], ["--noise_stddev=1", "not a setting of --domain=omniglot"]),
+        (["--network=resnet"], ["--network=resnet", "conv|mlp"]),
+        (["--modulation=gating"], ["--modulation=gating", "film"]),
+    ],
+)
+def test_bad_input_is_one_line(data_dir, in_empty_folder, capsys, arguments, words):
+    assert command(*base(data_dir), *arguments, "--output_dir=run") == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1, message
+    assert all(word in message for word in words), message
+    assert not (in_empty_folder / "run").exists()
+
+
+def test_without_data_and_network_it_says_what_to_put_where(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("data.omniglot_files.ORIGIN", (tmp_path / "no" / "such").as_uri())
+    assert command(*base(tmp_path / "empty"), "--output_dir=run") == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "images_background.zip" in message, message
+
+
+def test_settings_of_the_paper():
+    five, twenty = paper_settings("maml"), paper_settings("maml", num_ways=20)
+    chosen = ("meta_batch_size", "inner_steps", "inner_lr", "eval_steps")
+    assert [five[name] for name in chosen] == [32, 1, 0.4, 3]
+    assert [twenty[name] for name in chosen] == [16, 5, 0.1, 5]
+    assert paper_settings("maml", network="mlp")["filters"] == (256, 128, 64, 64)
+    for settings in (five, twenty, paper_settings("mumomaml", 20, 5)):
+        OmniglotConfig(**settings)
+    with pytest.raises(ConfigError, match="--bn_statistics"):
+        OmniglotConfig(**(five | dict(bn_statistics="running")))
+
+
+def train(data_dir, folder, **settings):
+    domain = tiny_domain(data_dir, **settings)
+    learner = domain.build_learner()
+    folder = RunFolder(folder)
+    folder.claim(domain.config, overwrite=False)
+    domain.train(learner, folder)
+    return learner, folder
+
+
+def test_resumed_equals_uninterrupted(data_dir):
+    expected, whole = train(data_dir, "whole", iterations=4)
+    train(data_dir, "parts", iterations=2)
+    resumed, parts = train(data_dir, "parts", iterations=4)
+    for mine, theirs in zip(resumed.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    columns = ["iteration", "loss", "support_loss", "validation_accuracy"]
+    pd.testing.assert_frame_equal(*(pd.read_csv(f.metrics_file)[columns] for f in (whole, parts)))
+    score_files = [f.best_checkpoint / "score.json" for f in (whole, parts)]
+    assert score_files[0].read_text() == score_files[1].read_text()
+
+
+def test_training_ends_with_the_best_validated_weights(data_dir):
+    learner, folder = train(data_dir, "run", iterations=6, meta_lr=0.3, validation_tasks=30)
+    metrics = pd.read_csv(folder.metrics_file)
+    best = metrics.loc[metrics["validation_accuracy"].idxmax()]
+    assert int(learner.optimizer.iterations) == best["iteration"]
+    assert int(best["iteration"]) < 6, "choose other settings: the last one was the best"
+    fresh = tiny_domain(data_dir, iterations=6, meta_lr=0.3, validation_tasks=30)
+    again = fresh.build_learner()
+    assert fresh.restore(again, folder) == best["iteration"]
+    np.testing.assert_allclose(fresh._validation(again)(), best["validation_accuracy"], rtol=1e-5)
+
+
+def test_best_checkpoint_keeps_the_highest_score(tmp_path):
+    learner = tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)])
+    learner.compile("sgd")
+    learner.optimizer.build(learner.trainable_variables)
+    best = BestCheckpoint(tmp_path, learner)
+    assert best.score() is None and best.restore() is None
+    for iteration, score in ((1, 0.5), (2, 0.7), (3, 0.6), (4, 0.7)):
+        learner.set_weights([np.full((1, 1), iteration), np.zeros(1)])
+        learner.optimizer.iterations.assign(iteration)
+        best.offer(score)
+    # A run killed and resumed from before its best checkpoint may offer again.
+    learner.optimizer.iterations.assign(1)
+    best.offer(0.65)
+    assert best.score() == 0.7
+    assert best.restore() == 2 and learner.get_weights()[0] == 2
+    learner.optimizer.iterations.assign(1)
+    best.offer(0.8)
+    assert best.restore() == 1 and best.score() == 0.8
+    assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"ckpt-1", "score"}
+
+
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+inputs = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
+outputs = model.signatures["serving_default"](**inputs)
+np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items()})
+assert not {"mmaml_tf", "data"} & set(sys.modules), "not alone"
+"""
+
+
+@pytest.mark.parametrize(
+    "method, settings",
+    [("mumomaml", {}), ("maml", dict(task_batching="batched", bn_statistics="support"))],
+)
+def test_exported_classifier_in_a_fresh_process(data_dir, tmp_path, method, settings):
+    domain = tiny_domain(data_dir, method, **settings)
+    learner = domain.build_learner()
+    domain.export(learner, tmp_path / "model")
+    rng = np.random.default_rng(0)
+    # Trained with 1 image per class; here 3, in any order, and another number of queries.
+    inputs = {
+        "support_x": rng.random((4, 9, 28, 28, 1), np.float32),
+        "support_y": rng.permuted(np.tile(np.arange(9, dtype=np.int32) % 3, (4, 1)), axis=1),
+        "query_x": rng.random((4, 5, 28, 28, 1), np.float32),
+    }
+    np.savez(tmp_path / "in.npz", **inputs)
+    (tmp_path / "serve.py").write_text(textwrap.dedent(SERVE))
+    arguments = [str(tmp_path / name) for name in ("serve.py", "model", "in.npz", "out.npz")]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    served = np.load(tmp_path / "out.npz")
+    support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
+    expected = learner.adapt(support, tf.constant(inputs["query_x"]), num_steps=3)
+    for name, index in (("predictions", -1), ("modulated_predictions", 0)):
+        probabilities = tf.nn.softmax(expected.predictions[index])
+        np.testing.assert_allclose(served[name], probabilities, rtol=1e-3, atol=1e-4)
+        assert served[name].shape == (4, 5, 3)
+    assert np.abs(served["predictions"] - served["modulated_predictions"]).max() > 1e-2
+    assert ("task_embedding" in served) == (method == "mumomaml")
+
+
+def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
+    domain = tiny_domain(data_dir)
+    domain.export(domain.build_learner(), tmp_path / "model")
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    good = dict(
+        support_x=tf.random.uniform((2, 3, 28, 28, 1)),
+        support_y=tf.constant([[0, 1, 2]] * 2),
+        query_x=tf.random.uniform((2, 4, 28, 28, 1)),
+    )
+    assert serve(**good)["predictions"].shape == (2, 4, 3)
+    for name, value in (
+        ("support_y", tf.constant([[0, 1, 3]] * 2)),
+        ("support_y", tf.constant([[0, -1, 2]] * 2)),
+        ("support_y", tf.constant([0, 1, 2])),
+        ("support_x", tf.zeros((2, 3, 28, 28))),
+        ("query_x", tf.zeros((2, 4, 32, 28, 1))),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must"):
+            serve(**(good | {name: value}))
+
+
+@pytest.mark.slow
+def test_learns_the_fixture_in_a_process_of_its_own(data_dir, tmp_path):
+    """Rectangles of different sizes are easy: after a short training most queries are right."""
+    flags = base(data_dir) + ["--method=mumomaml", "--output_dir=run", "--iterations=150"]
+    flags += ["--log_every=50", "--checkpoint_every=50", "--filters=16,16", "--eval_tasks=100"]
+    done = subprocess.run([sys.executable, str(SCRIPT), *flags], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(RunFolder("run").evaluation_file).set_index("step")
+    assert table["mean"][3] > 0.7 > 0.5 > table["mean"][0]
