@@ -19,7 +19,7 @@ def discounted_sums(values: tf.Tensor, factor: float) -> tf.Tensor:
     horizon = tf.shape(values)[-1]
     steps = tf.range(horizon)
     exponents = steps[:, None] - steps[None, :]
-    powers = tf.cast(factor, values.dtype) ** tf.cast(tf.maximum(exponents, 0), values.dtype)
+    powers = tf.constant(factor, values.dtype) ** tf.cast(tf.maximum(exponents, 0), values.dtype)
     powers = tf.where(exponents >= 0, powers, tf.zeros([], values.dtype))
     return tf.linalg.matvec(powers, values, transpose_a=True)
 

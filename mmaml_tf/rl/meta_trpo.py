@@ -10,7 +10,8 @@ J holds the second derivatives of the inner loss. F is the Gauss-Newton form of 
 second derivative: at the old policy they are equal, and it takes a lower order of derivatives.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -32,6 +33,22 @@ def surrogate_loss(outputs: tf.Tensor, old_outputs: tf.Tensor, query: PolicyData
 def task_mean(values: tf.Tensor, query: PolicyData) -> tf.Tensor:
     """The mean over tasks of each task's weighted sum over steps: [tasks, N] to a scalar."""
     return tf.reduce_mean(tf.reduce_sum(query.weights * values, 1))
+
+
+@contextlib.contextmanager
+def without_graph_rewriting() -> Iterator[None]:
+    """Calls functions as they were traced.
+
+    TensorFlow's graph rewriting (Grappler) turns sums inside the encoder's loop into temporary
+    variables, and where that loop lies within the loop of conjugate gradients these collide: at
+    paper scale some calls fail with AlreadyExistsError (TensorFlow 2.21).
+    """
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(before)
 
 
 def linear_map(
@@ -103,7 +120,8 @@ class MetaTrpo:
     def update(self, experience: Experience) -> trpo.Candidate:
         """One TRPO step, taken through the learner's optimizer, which counts it too."""
         loss, gradient, old_outputs, fast = self.gradient(experience)
-        step = self.full_step(experience, gradient, fast)
+        with without_graph_rewriting():
+            step = self.full_step(experience, gradient, fast)
         before = [tf.identity(variable) for variable in self.variables]
         parts = trpo.unflatten(step, self.variables)
 

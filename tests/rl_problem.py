@@ -1,0 +1,123 @@
+"""Small meta-reinforcement-learning problems that the tests share."""
+
+import gymnasium
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.goals import GOALS, GoalDistribution
+from mmaml_tf import envs
+from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
+from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.rl.config import RlConfig, paper_settings
+from mmaml_tf.rl.domain import RlDomain
+from mmaml_tf.rl.encoder import TrajectoryEncoder
+from mmaml_tf.rl.learner import Experience, MetaPolicy
+from mmaml_tf.rl.policy import GaussianPolicy
+from mmaml_tf.rl.rollouts import PolicyData, Rollouts
+
+OBS, ACT, HORIZON = 2, 1, 5
+HIDDEN = (4, 3)
+ENV_IDS = {
+    "navigation_2d": envs.NAVIGATION_2D,
+    "cheetah_location": envs.HALF_CHEETAH_LOCATION,
+    "cheetah_speed": envs.HALF_CHEETAH_SPEED,
+}
+TINY = dict(
+    iterations=2,
+    meta_batch_size=2,
+    rollouts=2,
+    eval_tasks=4,
+    hidden_units=(8, 8),
+    encoder_units=4,
+    checkpoint_every=1,
+    cg_iterations=3,
+)
+TINY_FLAGS = [
+    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for name, value in TINY.items()
+]
+
+
+class Bandit(GoalVectorEnv):
+    """Says nothing and pays -|a - g|: all that can be learnt of a task is in its rewards."""
+
+    def __init__(self, num_envs=1, max_episode_steps=HORIZON):
+        spaces = (gymnasium.spaces.Box(-1, 1, (1,), np.float64), gymnasium.spaces.Box(-1, 1, (1,)))
+        super().__init__(num_envs, max_episode_steps, spaces, (0.0,))
+
+    def _reset_states(self, mask):
+        pass
+
+    def _advance(self, actions, live):
+        return -np.abs(actions - self.goals)[:, 0], np.zeros(self.num_envs, bool), {}
+
+    def _observe(self):
+        return np.ones((self.num_envs, 1))
+
+
+class Broken(Bandit):
+    """Every simulation diverges in its first step."""
+
+    def _advance(self, actions, live):
+        self.num_diverged += int(live.sum())
+        return np.zeros(self.num_envs), np.ones(self.num_envs, bool), {}
+
+
+for _name, _class in (("TestBandit-v0", Bandit), ("TestBroken-v0", Broken)):
+    gymnasium.register(id=_name, vector_entry_point=_class, max_episode_steps=HORIZON)
+BANDIT_GOALS = GoalDistribution(mode_names=("low", "high"), means=((-0.7,), (0.7,)), std=0.1)
+
+
+def tiny_domain(method="mumomaml", name="navigation_2d", env_id=None, goals=None, **settings):
+    """A domain that trains in seconds."""
+    goals = goals or GOALS[name]
+    paper = paper_settings(name, method, goals.mode_names)
+    config = RlConfig(**(paper | TINY | settings))
+    return RlDomain(config, env_id or ENV_IDS[name], goals)
+
+
+def make_learner(modulation="film", num_steps=1, seed=3, **loop):
+    """A small learner with generic weights, in Keras's current float type."""
+    keras.utils.set_random_seed(seed)
+    layer = MODULATIONS[modulation]() if modulation else None
+    learner = MetaPolicy(
+        GaussianPolicy(HIDDEN, ACT, layer, activation="tanh"),
+        InnerLoop(num_steps, learning_rate=0.3, **loop),
+        TrajectoryEncoder(3) if modulation else None,
+        ModulationNetwork(layer, HIDDEN) if modulation else None,
+    )
+    learner.build_for(OBS)
+    learner.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
+    learner.optimizer.build(learner.trainable_variables)
+    rng = np.random.default_rng(seed)
+    for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes
+        variable.assign_add(0.3 * rng.normal(size=variable.shape))
+    return learner
+
+
+def make_rollouts(seed=0, num_tasks=3, num_rollouts=2):
+    """Generic numbers, and episodes that end after 5, 4, 3, 5, ... steps."""
+    rng = np.random.default_rng(seed)
+    batch = (num_tasks, num_rollouts)
+    lengths = HORIZON - np.arange(num_tasks * num_rollouts).reshape(batch) % 3
+    mask = (np.arange(HORIZON) < lengths[..., None]).astype(float)
+    arrays = (
+        rng.normal(size=(*batch, HORIZON, OBS)),
+        rng.normal(size=(*batch, HORIZON, ACT)),
+        rng.normal(size=(*batch, HORIZON)) * mask,
+        mask,
+    )
+    return Rollouts(*(tf.constant(array, keras.config.floatx()) for array in arrays))
+
+
+def make_experience(learner, seed=0):
+    """What a meta-update of that learner looks at."""
+    data = [
+        PolicyData.from_rollouts(make_rollouts(seed + index), discount=0.9, gae_lambda=0.8)
+        for index in range(learner.inner_loop.num_steps + 1)
+    ]
+    trajectories = make_rollouts(seed + 10, num_rollouts=1) if learner.encoder else None
+    return Experience(trajectories, tuple(data[:-1]), data[-1])

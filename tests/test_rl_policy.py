@@ -1,0 +1,134 @@
+"""Gaussian policies and the trajectory encoder."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from mmaml_tf.rl import policy
+from mmaml_tf.rl.rollouts import Rollouts
+from tests.rl_problem import ACT, HIDDEN, HORIZON, OBS, make_experience, make_learner, make_rollouts
+
+
+def outputs_of(seed, *shape, size=3):
+    return np.random.default_rng(seed).normal(size=(*shape, 2 * size)) * 0.7
+
+
+def test_log_prob_against_scipy():
+    outputs = outputs_of(0, 4)
+    actions = np.random.default_rng(1).normal(size=(4, 3))
+    expected = stats.norm(outputs[:, :3], np.exp(outputs[:, 3:])).logpdf(actions).sum(-1)
+    result = policy.log_prob(tf.constant(outputs), tf.constant(actions))
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_kl_against_the_closed_form():
+    old, new = outputs_of(0, 4), outputs_of(1, 4)
+    variance, new_variance = np.exp(2 * old[:, 3:]), np.exp(2 * new[:, 3:])
+    expected = new[:, 3:] - old[:, 3:] - 0.5
+    expected = expected + (variance + (old[:, :3] - new[:, :3]) ** 2) / (2 * new_variance)
+    result = policy.kl_divergence(tf.constant(old), tf.constant(new))
+    np.testing.assert_allclose(result, expected.sum(-1), rtol=1e-12)
+    np.testing.assert_allclose(
+        policy.kl_divergence(tf.constant(old), tf.constant(old)), np.zeros(4)
+    )
+
+
+def test_fisher_product_is_the_second_derivative_of_the_divergence():
+    old, tangent = tf.constant(outputs_of(0, 1)), tf.constant(outputs_of(1, 1))
+    new = tf.identity(old)
+    with tf.GradientTape() as outer:
+        outer.watch(new)
+        with tf.GradientTape() as inner:
+            inner.watch(new)
+            divergence = policy.kl_divergence(old, new)[0]
+        slope = tf.reduce_sum(inner.gradient(divergence, new) * tangent)
+    expected = outer.gradient(slope, new)
+    np.testing.assert_allclose(policy.fisher_product(old, tangent), expected, rtol=1e-10)
+
+
+def test_outputs_are_the_mean_network_and_a_log_sigma_of_no_state():
+    learner = make_learner(modulation=None)
+    observations = tf.random.stateless_normal([2, 5, OBS], [0, 1])
+    outputs = learner.outputs(observations, learner.network.prior(), None).numpy()
+    h = observations.numpy()
+    *layers, log_stddev = learner.network.fast_layers
+    for index, layer in enumerate(layers):
+        h = h @ layer.kernel.numpy()[0] + layer.bias.numpy()[0]
+        h = np.tanh(h) if index < len(HIDDEN) else h
+    np.testing.assert_allclose(outputs[..., :ACT], h, rtol=1e-5)
+    np.testing.assert_allclose(
+        outputs[..., ACT:], np.broadcast_to(log_stddev.vector.numpy(), h.shape), rtol=1e-6
+    )
+
+
+def test_log_sigma_adapts():
+    learner = make_learner()
+    experience = make_experience(learner)
+    tau, _ = learner.modulate(experience.trajectories)
+    before = learner.network.prior()
+    after = learner.inner_step(before, tau, experience.supports[0])
+    change = after[-1].vector - before[-1].vector
+    assert after[-1].vector.shape == (3, ACT) and np.abs(change).min() > 1e-4
+
+
+def test_inner_step_is_reinforce():
+    """theta' = theta + alpha sum_n w_n A_n grad log pi, by differences, in the mean's bias."""
+    learner = make_learner()
+    experience = make_experience(learner)
+    support = experience.supports[0]
+    tau, _ = learner.modulate(experience.trajectories)
+    prior = learner.network.prior()
+    after = learner.inner_step(prior, tau, support)
+
+    def gain(bias):
+        fast = [*prior[:-2], prior[-2]._replace(bias=bias), prior[-1]]
+        log_prob = policy.log_prob(
+            learner.outputs(support.observations, fast, tau), support.actions
+        )
+        return tf.reduce_sum(support.weights * support.advantages * log_prob, 1).numpy()
+
+    epsilon = 1e-2
+    bias = prior[-2].bias
+    slope = (gain(bias + epsilon) - gain(bias - epsilon)) / (2 * epsilon)
+    # float32 differences over 2e-2.
+    np.testing.assert_allclose(after[-2].bias[:, 0] - bias[:, 0], 0.3 * slope, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("modulation", ["film", "sigmoid", "softmax"])
+def test_every_hidden_layer_is_modulated(modulation):
+    learner = make_learner(modulation)
+    tau, embedding = learner.modulate(make_rollouts(num_rollouts=1))
+    assert len(tau) == len(HIDDEN) and embedding.shape == (3, 3)
+    observations = tf.ones([3, 1, OBS])
+    plain = learner.outputs(observations, learner.network.prior(), tau)
+    for index in range(len(tau)):
+        changed = list(tau)
+        changed[index] = changed[index] + tf.random.stateless_normal(tau[index].shape, [2, 3])
+        moved = learner.outputs(observations, learner.network.prior(), changed)
+        assert np.abs(moved - plain).max() > 1e-4
+
+
+def test_encoder_reads_every_step_of_every_trajectory_and_none_after_the_end():
+    learner = make_learner()
+    for layer in learner.encoder.trajectory_layers + learner.encoder.task_layers:
+        layer.activation = tf.tanh  # no unit that is off hides a step
+    rollouts = make_rollouts(num_rollouts=2)
+    embedding = learner.encoder(rollouts)
+    for task, episode in np.ndindex(3, 2):
+        for step in range(HORIZON):
+            rewards = rollouts.rewards.numpy()
+            rewards[task, episode, step] += 5.0
+            changed = learner.encoder(rollouts._replace(rewards=tf.constant(rewards)))
+            difference = np.abs(changed - embedding).max(1)
+            assert not np.delete(difference, task).any()
+            assert (difference[task] > 1e-7) == bool(rollouts.mask[task, episode, step])
+
+
+def test_encoder_does_not_care_for_the_order_or_number_of_trajectories():
+    learner = make_learner()
+    rollouts = make_rollouts(num_rollouts=2)
+    swapped = Rollouts(*(part[:, ::-1] for part in rollouts))
+    doubled = Rollouts(*(tf.concat([part, part], 1) for part in rollouts))
+    for other in (swapped, doubled):
+        np.testing.assert_allclose(learner.encoder(other), learner.encoder(rollouts), atol=1e-6)
