@@ -67,7 +67,7 @@ class Checkpoints:
             prefix = self.folder / f"ckpt-{iteration}"
             try:
                 self._checkpoint.read(str(prefix)).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
                 reason = str(error).strip().splitlines()[0]
                 logging.warning("%s is damaged (%s); trying the one before it", prefix, reason)
                 damaged.append(iteration)

@@ -26,7 +26,7 @@ def compile_learner(learner: MetaLearner, config: RunConfig, steps_per_call: int
     Args:
       learner: a built meta-learner.
       config: of the run.
-      steps_per_call: meta-steps per call into TensorFlow.
+      steps_per_call: meta-steps per call into TensorFlow, at most.
     """
     rate = config.meta_lr
     if config.lr_schedule == "cosine":
@@ -34,7 +34,8 @@ def compile_learner(learner: MetaLearner, config: RunConfig, steps_per_call: int
     learner.compile(
         optimizer=keras.optimizers.Adam(rate),
         jit_compile=config.jit_compile,
-        steps_per_execution=steps_per_call,
+        # A call must not run past the end of a logging interval.
+        steps_per_execution=math.gcd(steps_per_call, config.log_every),
     )
     learner.optimizer.build(learner.trainable_variables)
 

@@ -49,7 +49,7 @@ def test_training_learns_and_seeds_matter(tmp_path):
     settings = dict(iterations=300, log_every=50, checkpoint_every=100, meta_lr=0.01)
     learner = train(RunFolder(tmp_path / "a"), **settings)
     losses = pd.read_csv(tmp_path / "a" / "metrics.csv")["loss"]
-    assert losses.iloc[-1] < 0.5 * losses.iloc[0]
+    assert losses.iloc[-1] < 0.75 * losses.iloc[0]
     other = train(RunFolder(tmp_path / "b"), seed=1, **settings)
     assert np.any(learner.trainable_variables[0] != other.trainable_variables[0].numpy())
 
