@@ -7,15 +7,19 @@ with one intra-op thread, so that it is the tasks that share the cores). The met
     d/dtheta  1/M sum_j L_j(theta, tau_j)  =  1/M sum_j dL_j/dtheta
 
 is taken inside the map, where every task's tape ends with the task, and averaged outside. The
-modulation parameters tau_j come from one pass of the task encoder over the whole batch: each task
-returns dL_j/dtau_j, and the encoder is backpropagated once.
+modulation parameters tau_j come from the task encoder before the map: each task returns
+dL_j/dtau_j, and the encoder is backpropagated once, by those.
 """
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from mmaml_tf.tasks import Examples, TaskBatch
+
+# The encoder's pass over a batch is cut into so many, for the cores to share.
+ENCODER_PARTS = 4
 
 if TYPE_CHECKING:
     from mmaml_tf.adaptation import InnerLoop
@@ -33,7 +37,7 @@ def mapped_meta_gradients(
     """
     theta, *omega = learner.parameter_groups()
     with tf.GradientTape() as encoder_tape:
-        tau, _ = learner.modulate(batch.support)
+        tau = _modulation_parameters(learner, batch.support)
 
     def one_task(task: tuple[TaskBatch, list[tf.Tensor]]) -> tuple:
         single, task_tau = _with_task_axis(task)
@@ -46,11 +50,11 @@ def mapped_meta_gradients(
             raise ValueError(f"no meta-gradient reaches {', '.join(missing)}")
         return query_loss[0], support_loss[0], gradients[0], [g[0] for g in gradients[1]]
 
-    per_task = (batch, tau or [])
     dtype = theta[0].dtype
-    signature = (dtype, dtype, [dtype] * len(theta), [dtype] * len(per_task[1]))
     query_losses, support_losses, theta_gradients, tau_gradients = tf.map_fn(
-        one_task, per_task, fn_output_signature=signature
+        one_task,
+        (batch, tau),
+        fn_output_signature=(dtype, dtype, [dtype] * len(theta), [dtype] * len(tau)),
     )
     groups = [[tf.reduce_mean(gradient, 0) for gradient in theta_gradients]]
     if omega:
@@ -78,6 +82,17 @@ def mapped_predictions(
         one_task, (support, query_x, tau or []), fn_output_signature=learner.network.compute_dtype
     )
     return tf.transpose(outputs, [1, 0, 2, 3])
+
+
+def _modulation_parameters(learner: "MetaLearner", support: Examples) -> list[tf.Tensor]:
+    """tau of every task, one [tasks, ...] tensor per block; empty without a task encoder."""
+    num_tasks = support.x.shape[0]
+    if num_tasks is None:
+        return learner.modulate(support)[0] or []
+    sizes = [len(part) for part in np.array_split(range(num_tasks), min(num_tasks, ENCODER_PARTS))]
+    parts = zip(tf.split(support.x, sizes), tf.split(support.y, sizes), strict=True)
+    taus = [learner.modulate(Examples(*part))[0] or [] for part in parts]
+    return [tf.concat(blocks, 0) for blocks in zip(*taus, strict=True)]
 
 
 def _with_task_axis(task: Any) -> Any:

@@ -17,12 +17,13 @@ from mmaml_tf.tasks import Examples, TaskBatch
 
 FILTERS = (3, 4)
 SIZE, WAYS = 6, 3
+NUM_TASKS = 5  # more than the parts that the encoder's pass is cut into, and no multiple
 # Two alphabets each: with 3 characters kept for training and 3 for validation, 6 are for the test.
 ALPHABETS = {"images_background": ("Runes", "Signs"), "images_evaluation": ("Marks", "Notes")}
 CHARACTERS = 3
 
 
-def make_batch(seed=0, num_tasks=3, num_shots=1, num_queries=2):
+def make_batch(seed=0, num_tasks=NUM_TASKS, num_shots=1, num_queries=2):
     """Tasks with random images, labels class after class."""
     rng = np.random.default_rng(seed)
 
