@@ -92,7 +92,7 @@ class Progress(keras.callbacks.Callback):
         losses = "  ".join(f"{name} {float(value):.4f}" for name, value in logs.items())
         print(
             f"{done:>{len(str(self.iterations))}}/{self.iterations}  {losses}  "
-            f"{speed:.1f} it/s  ETA {left} ",
+            f"{speed_text(speed)}  ETA {left} ",
             end=end,
             file=self.stream,
             flush=True,
@@ -172,6 +172,13 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.restore_handlers()
         self._signalled = True
         print("\nstopping at the end of this logging interval ...", file=sys.stderr, flush=True)
+
+
+def speed_text(per_second: float) -> str:
+    """Iterations per second, or seconds per iteration where those are more."""
+    if 0 < per_second < 1:
+        return f"{1 / per_second:.1f} s/it"
+    return f"{per_second:.1f} it/s"
 
 
 def time_text(seconds: float) -> str:

@@ -65,7 +65,7 @@ class Collector:
         self.num_trajectories = num_trajectories
         self._outputs = tf.function(learner.outputs, reduce_retracing=True)
         self._modulate = tf.function(learner.modulate)
-        self._inner_step = tf.function(learner.inner_step)
+        self.inner_step = tf.function(learner.inner_step)
         self._prior = tf.function(learner.network.prior)
         self._data = tf.function(
             lambda rollouts: PolicyData.from_rollouts(rollouts, discount, gae_lambda)
@@ -101,7 +101,7 @@ class Collector:
             if learning_rate is not None:
                 supports.append(self._data(played))
                 alpha = tf.constant(learning_rate, tf.float32)
-                trajectory.append(self._inner_step(trajectory[-1], tau, supports[-1], alpha))
+                trajectory.append(self.inner_step(trajectory[-1], tau, supports[-1], alpha))
         return Collected(
             trajectories, rollouts, tuple(supports), trajectory, tau, embedding, diverged
         )

@@ -31,6 +31,9 @@ from mmaml_tf.tasks import TaskStream
 
 METRIC = "return"
 LABEL = "mean return"
+# The best training return picks the model ([MAML]), as the mean over this many logging intervals:
+# one batch of tasks says little (choice).
+PICKED_BY = 5
 # Evaluation tasks per batch at most, to bound the memory it takes.
 EVALUATION_BATCH = 40
 # Tasks (half of each mode) and rollouts whose positions an evaluation keeps for the figures.
@@ -81,11 +84,15 @@ class RlDomain:
         """A learner with freshly initialised weights, ready to train."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulation = None
+        modulation, encoder, modulation_network = None, None, None
         if config.modulation is not None:
             if config.modulation not in MODULATIONS:
                 config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
             modulation = MODULATIONS[config.modulation]()
+            encoder = TrajectoryEncoder(
+                config.encoder_units, products=config.encoder_inputs == "products"
+            )
+            modulation_network = ModulationNetwork(modulation, config.hidden_units)
         learner = MetaPolicy(
             GaussianPolicy(config.hidden_units, self.sampler.action_size, modulation),
             InnerLoop(
@@ -95,8 +102,8 @@ class RlDomain:
                 config.inner_clip_norm,
                 config.inner_clip_value,
             ),
-            TrajectoryEncoder(config.encoder_units) if modulation is not None else None,
-            ModulationNetwork(modulation, config.hidden_units) if modulation is not None else None,
+            encoder,
+            modulation_network,
         )
         learner.build_for(self.sampler.observation_size)
         # TRPO finds the step; the optimizer takes it as it is, and counts.
@@ -151,11 +158,19 @@ class RlDomain:
                 "diverged": collected.diverged,
             }
 
+        def recent_return() -> float:
+            returns = [float(learner.trackers["return_after"].result())]
+            if folder.metrics_file.exists():
+                earlier = pd.read_csv(folder.metrics_file)["return_after"]
+                returns += list(earlier.tail(PICKED_BY - 1))
+            return float(np.mean(returns))
+
         learner.meta_step = meta_step
-        supervised.train(learner, config, folder, lambda iteration: iteration)
+        picked = supervised.Validation("recent_return", recent_return)
+        supervised.train(learner, config, folder, lambda iteration: iteration, picked)
 
     def restore(self, learner: MetaPolicy, folder: RunFolder) -> int:
-        """Restores a trained learner; returns the iteration it was saved at."""
+        """Restores the best checkpoint; returns the iteration it was saved at."""
         return supervised.restore(learner, folder)
 
     def evaluate(self, learner: MetaPolicy) -> RlResults:

@@ -1,0 +1,122 @@
+"""Time of one half-cheetah meta-iteration against the physics it contains.
+
+    python benchmarks/rl_iteration.py [--method=mumomaml] [--meta_batch_size=40] [--rollouts=20]
+        [--repeats=3] [--intra_op_threads=0] [--support_stride=5] [--query_stride=10]
+
+Prints one line per figure, medians of `repeats` meta-iterations after a first one that traces:
+rates of bare `mj_step` on all cores and of the vector environment, seconds of sampling, of the
+inner gradient steps, of the TRPO update and its parts, and the ratio of the whole to the bare
+physics of as many steps.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import gymnasium
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from env_rate import bare_mj_step, vector_steps
+
+from data.goals import GOALS
+from mmaml_tf.envs import HALF_CHEETAH_SPEED
+from mmaml_tf.envs.half_cheetah_vector import num_cores
+
+DOMAIN = "cheetah_speed"
+
+
+def main() -> None:
+    """Times and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--method", default="mumomaml")
+    parser.add_argument("--meta_batch_size", type=int, default=40)
+    parser.add_argument("--rollouts", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--intra_op_threads", type=int, default=0, help="0: one per core")
+    parser.add_argument("--support_stride", type=int, default=5)
+    parser.add_argument("--query_stride", type=int, default=10)
+    args = parser.parse_args()
+
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(args.intra_op_threads)
+    from mmaml_tf.rl.config import RlConfig, paper_settings
+    from mmaml_tf.rl.domain import RlDomain
+    from mmaml_tf.rl.meta_trpo import MetaTrpo, without_graph_rewriting
+
+    measuring = ("repeats", "intra_op_threads")
+    chosen = {name: value for name, value in vars(args).items() if name not in measuring}
+    goals = GOALS[DOMAIN]
+    config = RlConfig(**(paper_settings(DOMAIN, args.method, goals.mode_names) | chosen))
+    domain = RlDomain(config, HALF_CHEETAH_SPEED, goals)
+    learner = domain.build_learner()
+    collector = domain.collector(learner)
+    trpo = MetaTrpo(
+        learner,
+        config.max_kl,
+        config.cg_iterations,
+        config.cg_damping,
+        config.support_stride,
+        config.query_stride,
+    )
+    batch = config.meta_batch_size * config.rollouts
+    envs = gymnasium.make_vec(HALF_CHEETAH_SPEED, num_envs=batch)
+    bare, vector = bare_mj_step(num_cores(), 100 * num_cores()), vector_steps(envs, 200)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    rates: dict[str, list[float]] = defaultdict(list)
+
+    def timed(name, run, *arguments):
+        start = time.perf_counter()
+        result = run(*arguments)
+        seconds[name].append(time.perf_counter() - start)
+        return result
+
+    def full_step(*arguments):
+        with without_graph_rewriting():
+            return trpo.full_step(*arguments).numpy()
+
+    def inner_step(collected, support):
+        return collector.inner_step(learner.network.prior(), collected.tau, support)[0][0].numpy()
+
+    for repeat in range(args.repeats + 1):
+        for name, run in (("bare", bare), ("vector", vector)):
+            start = time.perf_counter()
+            steps = run()
+            rates[name].append(steps / (time.perf_counter() - start))
+        rng = np.random.default_rng(repeat)
+        tasks, _ = goals.sample(rng, config.meta_batch_size)
+        rates_of = [config.inner_lr] * config.inner_steps
+        collected = timed("sampling", collector.collect, tasks, rates_of, rng)
+        experience = timed("advantages of D_val", collector.experience, collected)
+        for support in experience.supports:
+            timed("inner step (part of sampling)", inner_step, collected, support)
+        loss, gradient, old, fast = trpo.gradient(experience)
+        timed("TRPO gradient", lambda e: trpo.gradient(e)[1].numpy(), experience)
+        timed("TRPO direction", full_step, experience, gradient, fast)
+        timed("TRPO line search, a point", lambda *e: trpo.evaluate(*e)[0].numpy(), experience, old)
+        timed("TRPO update", trpo.update, experience)
+    figures = {name: median(values[1:]) for name, values in seconds.items()}
+    bare_rate, vector_rate = (median(rates[name][1:]) for name in ("bare", "vector"))
+    steps = batch * 200 * (config.inner_steps + 1)
+    if args.method == "mumomaml":
+        steps += config.meta_batch_size * config.embedding_trajectories * 200
+    physics = steps / bare_rate
+    print(f"bare mj_step x {num_cores()} cores: {bare_rate:.0f} steps/s")
+    print(f"vector half-cheetah: {vector_rate:.0f} steps/s")
+    for name, value in figures.items():
+        print(f"{name}: {value:.2f} s")
+    print(f"sampling rate / bare physics: {physics / figures['sampling']:.2f}")
+    whole = sum(figures[n] for n in ("sampling", "advantages of D_val", "TRPO update"))
+    print(f"meta-iteration: {whole:.2f} s, of {physics:.2f} s physics: ratio {whole / physics:.2f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory: {peak:.1f} GB")
+
+
+if __name__ == "__main__":
+    main()
