@@ -71,6 +71,7 @@ def test_multi_maml_trains_each_mode_as_it_would_alone(tmp_path):
         np.testing.assert_allclose(a[1:], b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_interrupted_then_killed_then_resumed_equals_uninterrupted(tmp_path):
     """Ctrl-C exits 130 with everything saved; kill -9 loses no more than since a checkpoint."""
     arguments = ["--domain=regression_2mode", *TINY_FLAGS, "--iterations=1500"]
