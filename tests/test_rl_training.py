@@ -1,0 +1,158 @@
+"""Training: learning on a toy, resuming, interruption, and the command on every domain."""
+
+import signal
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmaml_tf.run_folder import RunFolder
+from tests.rl_problem import BANDIT_GOALS, TINY_FLAGS, tiny_domain
+from tests.runs import command, start_command
+
+
+def bandit(method, **settings):
+    toy = dict(meta_batch_size=8, rollouts=10, eval_tasks=20, max_kl=0.02, checkpoint_every=10)
+    return tiny_domain(method, env_id="TestBandit-v0", goals=BANDIT_GOALS, **(toy | settings))
+
+
+def trained(domain, path):
+    learner = domain.build_learner()
+    folder = RunFolder(path)
+    folder.claim(domain.config, overwrite=False)
+    domain.train(learner, folder)
+    return learner
+
+
+def test_modulation_finds_the_mode_where_maml_can_not_before_a_step(tmp_path):
+    """Five pulls a task: MAML's prior can only stay between the two modes."""
+    returns = {}
+    for method in ("maml", "mumomaml"):
+        domain = bandit(method, iterations=40, inner_lr=0.01)
+        results = domain.evaluate(trained(domain, tmp_path / method))
+        returns[method] = results.tasks.losses.mean(0)
+    assert returns["mumomaml"][0] > returns["maml"][0] + 0.5
+    assert returns["mumomaml"][1] > returns["maml"][1]
+
+
+def test_random_is_never_changed(tmp_path):
+    domain = bandit("random", iterations=3)
+    fresh = domain.build_learner().get_weights()
+    after = trained(domain, tmp_path).get_weights()
+    for one, other in zip(fresh[:7], after[:7], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def policy_weights(learner):
+    return [variable.numpy() for variable in learner.trainable_variables]
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    whole = trained(bandit("mumomaml", iterations=6), tmp_path / "whole")
+    trained(bandit("mumomaml", iterations=3), tmp_path / "parts")
+    resumed = trained(bandit("mumomaml", iterations=6), tmp_path / "parts")
+    for one, other in zip(policy_weights(whole), policy_weights(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    tables = [pd.read_csv(tmp_path / name / "metrics.csv") for name in ("whole", "parts")]
+    timeless = [table.drop(columns="iterations_per_second") for table in tables]
+    pd.testing.assert_frame_equal(*timeless)
+
+
+def test_evaluation_meets_the_same_tasks_whatever_the_method():
+    goals = []
+    for method in ("maml", "mumomaml", "oracle"):
+        domain = tiny_domain(method)
+        goals.append(domain.evaluate(domain.build_learner()).shown_goals)
+    np.testing.assert_array_equal(goals[0], goals[1])
+    np.testing.assert_array_equal(goals[0], goals[2])
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
+    arguments = ["--domain=navigation_2d", *TINY_FLAGS, "--iterations=100000"]
+    process = start_command(*arguments, cwd=tmp_path)
+    metrics = tmp_path / "runs/navigation_2d/mumomaml-film/seed0/metrics.csv"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from there" in errors and "Traceback" not in errors
+    assert list(metrics.parent.glob("checkpoints/ckpt-*"))
+
+
+METHODS = ["maml", "mumomaml", "pretrained", "random", "oracle"]
+DOMAINS = ["navigation_2d", "cheetah_location", "cheetah_speed"]
+# Tracing a meta-update takes seconds; these cover both kinds of learner and both of update.
+FAST = {("navigation_2d", "mumomaml"), ("navigation_2d", "oracle"), ("cheetah_speed", "random")}
+CASES = [
+    pytest.param(domain, method, marks=[] if (domain, method) in FAST else pytest.mark.slow)
+    for domain in DOMAINS
+    for method in METHODS
+]
+
+
+@pytest.mark.parametrize(("domain", "method"), CASES)
+def test_every_method_on_every_domain(domain, method, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(f"--domain={domain}", f"--method={method}", *TINY_FLAGS) == 0
+    label = "mumomaml-film" if method == "mumomaml" else method
+    folder = tmp_path / "runs" / domain / label / "seed0"
+    table = pd.read_csv(folder / "evaluation.csv")
+    assert list(table) == ["step", "mode", "metric", "mean", "ci95", "num_tasks"]
+    assert list(table["step"].unique()) == [0, 1, 2, 3]
+    assert set(table["metric"]) == {"return"} and len(table["mode"].unique()) == 3
+    assert table[table["mode"] == "all"]["num_tasks"].eq(4).all()
+    expected = {"training.png", "adaptation.png"}
+    expected |= {"trajectories.png"} if domain == "navigation_2d" else set()
+    expected |= {"task_embeddings.png"} if method == "mumomaml" else set()
+    assert {path.name for path in (folder / "figures").iterdir()} == expected
+    assert (folder / "saved_model" / "saved_model.pb").exists()
+    assert list((folder / "tensorboard").rglob("events*"))
+    assert pd.read_csv(folder / "metrics.csv")["iteration"].tolist() == [1, 2]
+
+
+def test_evaluating_again_and_the_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    base = ["--domain=navigation_2d", "--method=random"]
+    for seed in (0, 1):
+        assert command(*base, *TINY_FLAGS, f"--seed={seed}") == 0
+    folder = tmp_path / "runs/navigation_2d/random/seed0"
+    before = (folder / "evaluation.csv").read_text()
+    assert command(*base, "--mode=evaluate", f"--output_dir={folder}") == 0
+    assert (folder / "evaluation.csv").read_text() == before  # the same tasks and noise
+    assert command("--mode=report", "--domain=navigation_2d") == 0
+    assert "| random seed 1 |" in capsys.readouterr().out
+    report = tmp_path / "runs/navigation_2d/report"
+    assert {path.name for path in report.glob("*.png")} == {"training.png", "adaptation.png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method=multi_maml"], ["--method=multi_maml", "mumomaml, pretrained"]),
+        (["--rollouts=0"], ["--rollouts=0", "1 or more"]),
+        (["--meta_batch_size=3"], ["--meta_batch_size=3", "lower_left, upper_right"]),
+        (["--max_kl=0"], ["--max_kl=0"]),
+        (["--meta_lr=0.1"], ["--meta_lr=0.1", "--max_kl"]),
+        (["--discount=1.5"], ["--discount=1.5", "between 0 and 1"]),
+        (["--modulation=gate"], ["--modulation=gate", "film, sigmoid, softmax"]),
+        (["--method=oracle", "--inner_steps=1"], ["--inner_steps=1", "oracle"]),
+        (["--num_shots=5"], ["--num_shots=5", "navigation_2d"]),
+    ],
+)
+def test_bad_input_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command("--domain=navigation_2d", *arguments) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and all(word in message for word in words), message
+    assert not list(tmp_path.iterdir())
+
+
+def test_animation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command("--domain=navigation_2d", "--method=random", *TINY_FLAGS, "--animation") == 0
+    gif = tmp_path / "runs/navigation_2d/random/seed0/figures/policy.gif"
+    assert gif.read_bytes().startswith(b"GIF8")
