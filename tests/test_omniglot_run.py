@@ -101,12 +101,9 @@ def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, argu
     signature = tf.saved_model.load(str(folder.saved_model)).signatures["serving_default"]
     assert len(signature.structured_input_signature[1]) == 3
     if label == "mumomaml-film":
-        before = table
-        evaluate = ["--mode=evaluate", "--output_dir=run"]
-        assert command(*evaluate) == 0
-        pd.testing.assert_frame_equal(pd.read_csv(folder.evaluation_file), before)
+        evaluate = ["--mode=evaluate", "--output_dir=run", "--eval_tasks=14"]
         assert command(*evaluate, "--bn_statistics=support") == 0
-        assert not pd.read_csv(folder.evaluation_file).equals(before)
+        assert set(pd.read_csv(folder.evaluation_file)["num_tasks"]) == {14}
         assert command(*base(data_dir), "--method=maml", "--output_dir=other", "--num_shots=2") == 0
         assert command("--mode=report", "--runs=run,other", "--output_dir=report") == 0
         text = (tmp_path / "report" / "table.md").read_text()
