@@ -12,6 +12,8 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
 
 ROTATIONS = 4
+# Classes of a task of one alphabet: few alphabets have more test characters than some ten.
+ALPHABET_WAYS = 5
 
 
 class Episodes:
@@ -139,7 +141,7 @@ class OmniglotTasks:
     def alphabet_tasks(
         self, seed: int, num_alphabets: int, tasks_each: int, num_shots: int
     ) -> tuple[TaskBatch, list[str]]:
-        """Test tasks whose classes are all of one alphabet.
+        """Test tasks whose classes are all of one alphabet; they have 5 ways at most.
 
         Returns:
           The tasks, `mode` being the index of their alphabet, and the alphabets' names: those with
@@ -148,13 +150,14 @@ class OmniglotTasks:
         test = self.splits[TaskStream.EVALUATION]
         alphabets, counts = np.unique(test.alphabets, return_counts=True)
         largest = np.argsort(-counts, kind="stable")[:num_alphabets]
-        names = [str(alphabets[i]) for i in largest if counts[i] >= self.num_ways]
+        num_ways = min(self.num_ways, ALPHABET_WAYS)
+        names = [str(alphabets[i]) for i in largest if counts[i] >= num_ways]
         batches = []
         for index, name in enumerate(names):
             episodes = Episodes(test.chosen(np.flatnonzero(test.alphabets == name)))
             stream_seed = tf.constant([seed, TaskStream.EVALUATION.value])
             batch = episodes.sample(
-                tf.random.fold_in(stream_seed, index), tasks_each, self.num_ways, num_shots, 1
+                tf.random.fold_in(stream_seed, index), tasks_each, num_ways, num_shots, 1
             )
             batches.append(batch._replace(mode=tf.fill([tasks_each], index)))
         if not batches:

@@ -349,6 +349,8 @@ def test_tasks_of_one_alphabet():
         members = {n.split("/")[1] for n in test.names if n.startswith(f"{name}/")}
         assert {str(c) for c in shown[batch.mode == index].ravel()} <= members
     assert tasks.alphabet_tasks(0, 0, 6, 1)[1] == []
+    many = OmniglotTasks(numbered_characters(60), 0, 15, 15, num_ways=15)
+    assert many.alphabet_tasks(0, 2, 6, 1)[0].support.x.shape[:2] == (12, 5)
 
 
 # The real thing, where it is at hand.
