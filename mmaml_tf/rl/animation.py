@@ -38,10 +38,10 @@ def save_policy_animation(
     try:
         env = gymnasium.make(sampler.env_id, render_mode="rgb_array")
         for task, goal in enumerate(goals):
+            fast, tau = collected.fast[-1], collected.tau
             own = slice(task, task + 1)
-            fast, tau = tf.nest.map_structure(
-                lambda part, own=own: part[own], (collected.fast[-1], collected.tau)
-            )
+            fast = tf.nest.map_structure(lambda part, own=own: part[own], fast)
+            tau = None if tau is None else [part[own] for part in tau]
             observed, _ = env.reset(seed=task, options={"goal": goal})
             over = False
             while not over:
