@@ -11,6 +11,14 @@ from mmaml_tf.meta_learners import MAML, MultiMAML, MuMoMAML, mean_squared_error
 from mmaml_tf.networks import MLP
 from mmaml_tf.tasks import Examples, TaskBatch
 
+# (method, modulation): all that a supervised domain can be asked for.
+CASES = [
+    ("maml", None),
+    ("multi_maml", None),
+    ("mumomaml", "film"),
+    ("mumomaml", "sigmoid"),
+    ("mumomaml", "softmax"),
+]
 HIDDEN = (7, 6)
 NUM_TASKS, NUM_SHOTS, NUM_QUERIES = 4, 3, 5
 

@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from mmaml_tf.networks import MLP
 from tests import reference
-from tests.learners import make_batch, make_learner, meta_gradient
-from tests.test_meta_gradients import CASES
+from tests.learners import CASES, make_batch, make_learner, meta_gradient
 
 # Same mathematics in another order of operations: float64 agrees to about 1e-13 here.
 SAME = dict(rtol=1e-10, atol=1e-12)

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.learners import make_batch, make_learner, meta_gradient
+from tests.learners import CASES, make_batch, make_learner, meta_gradient
 
-CASES = [
-    ("maml", None),
-    ("multi_maml", None),
-    ("mumomaml", "film"),
-    ("mumomaml", "sigmoid"),
-    ("mumomaml", "softmax"),
-]
 # Central differences with h = 1e-6 in float64 are good to about h^2 + 1e-16 / h, relative 1e-9;
 # 1e-6 leaves room for cancellation in small components and catches any wrong term.
 STEP, TOLERANCE = 1e-6, 1e-6
