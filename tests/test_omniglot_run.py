@@ -274,7 +274,7 @@ def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
 @pytest.mark.slow
 def test_learns_the_fixture_in_a_process_of_its_own(data_dir, tmp_path):
     """Rectangles of different sizes are easy: after a short training most queries are right."""
-    flags = base(data_dir) + ["--method=mumomaml", "--output_dir=run", "--iterations=150"]
+    flags = base(data_dir) + ["--method=mumomaml", "--output_dir=run", "--iterations=400"]
     flags += ["--log_every=50", "--checkpoint_every=50", "--filters=16,16", "--eval_tasks=100"]
     done = subprocess.run([sys.executable, str(SCRIPT), *flags], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
