@@ -274,9 +274,12 @@ def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
 @pytest.mark.slow
 def test_learns_the_fixture_in_a_process_of_its_own(data_dir, tmp_path):
     """Rectangles of different sizes are easy: after a short training most queries are right."""
-    flags = base(data_dir) + ["--method=mumomaml", "--output_dir=run", "--iterations=400"]
+    flags = base(data_dir) + ["--method=mumomaml", "--output_dir=run", "--iterations=150"]
     flags += ["--log_every=50", "--checkpoint_every=50", "--filters=16,16", "--eval_tasks=100"]
     done = subprocess.run([sys.executable, str(SCRIPT), *flags], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(RunFolder("run").evaluation_file).set_index("step")
-    assert table["mean"][3] > 0.7 > 0.5 > table["mean"][0]
+    # Of three classes: chance is 0.33, and without gradient steps labels mean nothing. Rotated
+    # rectangles of one shape look alike, so not all queries can be told apart.
+    assert table["mean"][0] < 0.42
+    assert table["mean"][3] > 0.55
