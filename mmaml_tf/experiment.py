@@ -8,7 +8,7 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf import figures
+from mmaml_tf import figures, provenance
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder, write_atomically
@@ -51,7 +51,8 @@ def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
     learner = domain.build_learner()
     folder.claim(domain.config, overwrite)
     print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
-    domain.train(learner, folder)
+    with provenance.recorded(folder.provenance_file, learner):
+        domain.train(learner, folder)
     _evaluate(domain, learner, folder)
     _export(domain, learner, folder)
 

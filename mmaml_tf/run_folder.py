@@ -25,6 +25,7 @@ class RunFolder:
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.csv"
         self.evaluation_file = self.path / "evaluation.csv"
+        self.provenance_file = self.path / "provenance.json"
         self.checkpoints = self.path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best"
         self.figures = self.path / "figures"
@@ -64,6 +65,7 @@ class RunFolder:
             self.config_file,
             self.metrics_file,
             self.evaluation_file,
+            self.provenance_file,
             self.checkpoints,
             self.figures,
             self.tensorboard,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from mmaml_tf import experiment
+from mmaml_tf import experiment, provenance
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.run_folder import RunFolder
 from tests.runs import TINY_FLAGS, start_command, tiny_domain
@@ -43,6 +43,22 @@ def test_extended_run_equals_uninterrupted_bitwise(tmp_path, method):
     pd.testing.assert_frame_equal(
         pd.read_csv(whole.metrics_file)[TIMELESS], pd.read_csv(parts.metrics_file)[TIMELESS]
     )
+
+
+def test_provenance_has_an_entry_per_start_that_made_iterations(tmp_path):
+    folder = RunFolder(tmp_path)
+    for iterations in (10, 20, 20):
+        domain = tiny_domain("maml", iterations=iterations)
+        learner = domain.build_learner()
+        with provenance.recorded(folder.provenance_file, learner):
+            domain.train(learner, folder)
+    with pytest.raises(KeyError), provenance.recorded(folder.provenance_file, learner):
+        learner.optimizer.iterations.assign(25)
+        raise KeyError  # as a failing or interrupted training would
+    entries = provenance.held(folder.provenance_file)
+    assert [entry["iterations"] for entry in entries] == [10, 20, 25]
+    assert all(entry["seconds"] >= 0 and entry["command"] for entry in entries)
+    assert entries[0]["versions"]["tensorflow"] == tf.__version__
 
 
 def test_training_learns_and_seeds_matter(tmp_path):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from mmaml_tf.rl.gru import LongGRU
 from mmaml_tf.rl.rollouts import Rollouts
 
 
@@ -11,7 +12,7 @@ class TrajectoryEncoder(keras.layers.Layer):
 
     v = g(mean over trajectories of h(GRU's last state)), g and h MLPs of two layers. The GRU is a
     loop in the graph, since 200 unrolled steps take minutes to trace; steps after an episode's end
-    leave its state as it is. cuDNN is off because its kernels have no second derivative.
+    leave its state as it is.
 
     What a task's reward asks for shows in how it varies with what was seen and done, which a GRU
     that reads plain steps is slow to find. With `products` it reads the steps standardised within
@@ -27,7 +28,7 @@ class TrajectoryEncoder(keras.layers.Layer):
         self.units = units
         self.products = products
         self.output_units = units
-        self.gru = keras.layers.GRU(units, use_cudnn=False)
+        self.gru = LongGRU(units)
         self.trajectory_layers = _two_layers(units)
         self.task_layers = _two_layers(units)
 
