@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-QUICK := --method=mumomaml --domain=regression_2mode --preset=quick
+QUICK := --method=mumomaml --domain=cheetah_speed --preset=quick
 
 .PHONY: help run test lint format clean
 

@@ -130,6 +130,8 @@ def train(domains: dict[str, Registration]) -> None:
     from mmaml_tf import experiment
 
     registration = find_domain(domains, FLAGS.domain)
+    if FLAGS.checkpoint is not None:
+        raise ConfigError("checkpoint", FLAGS.checkpoint, "goes with --mode=evaluate or export")
     config = registration.config(FLAGS.domain, FLAGS.method, FLAGS.preset)
     folder = RunFolder(FLAGS.output_dir or default_folder(config))
     experiment.train(registration.build(config), folder, FLAGS.overwrite)
@@ -139,11 +141,10 @@ def use_trained(domains: dict[str, Registration]) -> None:
     """--mode=evaluate and --mode=export: the run's own config, but for the evaluation settings."""
     from mmaml_tf import experiment
 
-    if FLAGS.output_dir is None:
+    path = FLAGS.checkpoint or FLAGS.output_dir
+    if path is None:
         named = find_domain(domains, FLAGS.domain)
         path = default_folder(named.config(FLAGS.domain, FLAGS.method, FLAGS.preset))
-    else:
-        path = FLAGS.output_dir
     folder = RunFolder(path)
     config, registration = held_run(domains, folder)
     asked = {name: FLAGS[name].value for name in ("domain", "method") if FLAGS[name].present}
@@ -151,8 +152,13 @@ def use_trained(domains: dict[str, Registration]) -> None:
     problems = config.differences(wanted)
     if problems:
         raise RunError(f"{folder.path} holds another run ({'; '.join(problems)})")
+    output = folder
+    if FLAGS.checkpoint is not None:
+        output = RunFolder(FLAGS.output_dir or f"runs/{config.domain}/{config.label}/pretrained")
+        if output.config_file.exists():
+            raise RunError(f"{output.path} holds a run: give another --output_dir")
     action = experiment.evaluate if FLAGS.mode == "evaluate" else experiment.export
-    action(registration.build(wanted), folder)
+    action(registration.build(wanted), folder, output)
 
 
 def report(domains: dict[str, Registration]) -> None:

@@ -36,6 +36,13 @@ absl_flags.DEFINE_string(
     "Run folder. Default: runs/<domain>/<method>[-<modulation>]/seed<N>, or "
     "runs/<domain>/report for --mode=report.",
 )
+absl_flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Folder of a trained run, such as one of pretrained/, that --mode=evaluate and --mode=export "
+    "read but do not write; --output_dir is then where the results go, by default "
+    "runs/<domain>/<method>[-<modulation>]/pretrained.",
+)
 absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
 absl_flags.DEFINE_list(
     "runs", None, "Run folders to report on. Default: all of runs/<domain> that were evaluated."

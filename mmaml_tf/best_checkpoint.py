@@ -20,7 +20,8 @@ class BestCheckpoint:
     def __init__(self, folder: Path, learner: keras.Model):
         self.score_file = folder / "score.json"
         # Two, so that the old one is there until the new one is whole and its score written.
-        self._checkpoints = Checkpoints(folder, learner, max_to_keep=2)
+        # No training goes on from the best one, so it needs no optimizer.
+        self._checkpoints = Checkpoints(folder, learner, max_to_keep=2, weights_only=True)
 
     def score(self) -> float | None:
         """The score of the checkpoint held; None if there is none."""

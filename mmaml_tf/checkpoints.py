@@ -22,21 +22,31 @@ class Checkpoints:
       learner: a built and compiled model; its optimizer must be built too, so that a restore
         finds every variable at once.
       max_to_keep: older ones are deleted.
+      weights_only: leave the optimizer out: saves smaller files, and restores from either kind.
     """
 
-    def __init__(self, folder: Path, learner: keras.Model, max_to_keep: int = 3):
+    def __init__(
+        self,
+        folder: Path,
+        learner: keras.Model,
+        max_to_keep: int = 3,
+        weights_only: bool = False,
+    ):
         self.folder = folder
         self.learner = learner
         self.max_to_keep = max_to_keep
-        self._checkpoint = tf.train.Checkpoint(learner=learner, optimizer=learner.optimizer)
+        self.weights_only = weights_only
+        parts = {} if weights_only else {"optimizer": learner.optimizer}
+        self._checkpoint = tf.train.Checkpoint(learner=learner, **parts)
 
-    def save(self) -> None:
-        """Saves the state after the optimizer's current iteration, and prunes.
+    def save(self, iteration: int | None = None) -> None:
+        """Saves the state after the optimizer's current iteration (or as `iteration`), and prunes.
 
         Raises:
           NonFiniteLossError: if a weight is not finite; the earlier checkpoints stay.
         """
-        iteration = int(self.learner.optimizer.iterations)
+        if iteration is None:
+            iteration = int(self.learner.optimizer.iterations)
         for variable in self.learner.trainable_variables:
             if not np.all(np.isfinite(variable.numpy())):
                 raise NonFiniteLossError(
@@ -66,7 +76,11 @@ class Checkpoints:
         for iteration in self.saved_iterations():
             prefix = self.folder / f"ckpt-{iteration}"
             try:
-                self._checkpoint.read(str(prefix)).assert_consumed()
+                status = self._checkpoint.read(str(prefix))
+                if self.weights_only:
+                    status.assert_existing_objects_matched().expect_partial()
+                else:
+                    status.assert_consumed()
             except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
                 reason = str(error).strip().splitlines()[0]
                 logging.warning("%s is damaged (%s); trying the one before it", prefix, reason)

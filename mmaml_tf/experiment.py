@@ -53,38 +53,39 @@ def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
     print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
     with provenance.recorded(folder.provenance_file, learner):
         domain.train(learner, folder)
-    _evaluate(domain, learner, folder)
+    _evaluate(domain, learner, folder, folder)
     _export(domain, learner, folder)
 
 
-def evaluate(domain: Domain, folder: RunFolder) -> None:
-    """Evaluates and draws a trained run."""
+def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
+    """Evaluates and draws a trained run. What is written goes to `output`."""
     learner = domain.build_learner()
     print(f"evaluating iteration {domain.restore(learner, folder)} of {folder.path}")
-    _evaluate(domain, learner, folder)
+    _evaluate(domain, learner, folder, output)
 
 
-def export(domain: Domain, folder: RunFolder) -> None:
-    """Exports a trained run."""
+def export(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
+    """Exports a trained run. What is written goes to `output`."""
     learner = domain.build_learner()
     domain.restore(learner, folder)
-    _export(domain, learner, folder)
+    _export(domain, learner, output)
 
 
-def _evaluate(domain: Domain, learner: keras.Model, folder: RunFolder) -> None:
+def _evaluate(domain: Domain, learner: keras.Model, folder: RunFolder, output: RunFolder) -> None:
     results = domain.evaluate(learner)
     table = domain.summarise(results)
-    write_atomically(folder.evaluation_file, table.to_csv(index=False))
+    output.path.mkdir(parents=True, exist_ok=True)
+    write_atomically(output.evaluation_file, table.to_csv(index=False))
     print(steps_table(table).to_string())
     metrics = pd.read_csv(folder.metrics_file)
     for name, figure in domain.run_figures(learner, results, metrics).items():
-        figures.save(figure, folder.figures / f"{name}.png")
-    print(f"wrote {folder.evaluation_file} and {folder.figures}")
+        figures.save(figure, output.figures / f"{name}.png")
+    print(f"wrote {output.evaluation_file} and {output.figures}")
 
 
-def _export(domain: Domain, learner: keras.Model, folder: RunFolder) -> None:
-    domain.export(learner, folder.saved_model)
-    print(f"wrote {folder.saved_model}")
+def _export(domain: Domain, learner: keras.Model, output: RunFolder) -> None:
+    domain.export(learner, output.saved_model)
+    print(f"wrote {output.saved_model}")
 
 
 class ReportedRun:

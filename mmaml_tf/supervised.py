@@ -62,7 +62,7 @@ def restore(learner: keras.Model, folder: RunFolder) -> int:
     """
     iteration = BestCheckpoint(folder.best_checkpoint, learner).restore()
     if iteration is None:
-        iteration = Checkpoints(folder.checkpoints, learner).restore()
+        iteration = Checkpoints(folder.checkpoints, learner, weights_only=True).restore()
     if iteration is None:
         raise RunError(f"{folder.path} holds no checkpoint: train first")
     return iteration

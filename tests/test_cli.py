@@ -6,7 +6,11 @@ import sys
 
 import pandas as pd
 import pytest
+import tensorflow as tf
 
+from flags.common import FLAGS
+from mmaml_tf.run_folder import RunFolder
+from pretrained import pack
 from tests.runs import SCRIPT, TINY_FLAGS, command
 
 BASE = ["--domain=regression_2mode", *TINY_FLAGS]
@@ -113,6 +117,41 @@ def test_a_folder_of_other_files_is_refused(capsys, in_empty_folder):
     (in_empty_folder / "mine" / "figures").mkdir(parents=True)
     assert command(*BASE, "--output_dir=mine") != 0
     assert "mine holds figures but no config.json" in capsys.readouterr().err
+
+
+def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
+    assert command(*BASE, "--iterations=10", "--output_dir=theirs") == 0
+    theirs = in_empty_folder / "theirs"
+    before = {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
+    for mode in ("evaluate", "export"):
+        assert command(f"--mode={mode}", "--checkpoint=theirs") == 0
+    mine = in_empty_folder / "runs" / "regression_2mode" / "mumomaml-film" / "pretrained"
+    assert (mine / "evaluation.csv").read_bytes() == before[theirs / "evaluation.csv"]
+    assert (mine / "figures" / "predictions.png").exists()
+    assert (mine / "saved_model" / "saved_model.pb").exists()
+    assert before == {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
+    capsys.readouterr()
+    assert command("--mode=evaluate", "--checkpoint=theirs", "--output_dir=theirs") == 1
+    assert "theirs holds a run" in capsys.readouterr().err
+    assert command(*BASE, "--checkpoint=theirs") == 2
+    assert "--checkpoint=theirs: goes with --mode=evaluate" in capsys.readouterr().err
+
+
+def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
+    assert command(*BASE, "--iterations=10", "--output_dir=run") == 0
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    FLAGS(["pack.py"])
+    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
+    packed = pack.pack(RunFolder("run"))
+    assert packed == in_empty_folder / "pretrained" / "regression_2mode" / "mumomaml-film-seed0"
+    kept = tf.train.load_checkpoint(str(packed / "checkpoints" / "ckpt-10"))
+    assert not [name for name in kept.get_variable_to_shape_map() if "optimizer" in name]
+    assert command("--mode=evaluate", f"--checkpoint={packed}", "--output_dir=again") == 0
+    first, again = (
+        (in_empty_folder / name / "evaluation.csv").read_bytes() for name in ("run", "again")
+    )
+    assert first == again
 
 
 def test_evaluate_again_with_other_tasks(capsys, in_empty_folder):

@@ -179,7 +179,7 @@ def test_vanished_checkpoints_are_an_error_not_a_fresh_start(tmp_path):
     with pytest.raises(RunError, match="its checkpoints are gone"):
         train(folder)
     with pytest.raises(RunError, match="holds no checkpoint"):
-        experiment.evaluate(tiny_domain(), folder)
+        experiment.evaluate(tiny_domain(), folder, folder)
 
 
 def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_path):
