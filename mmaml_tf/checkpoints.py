@@ -36,8 +36,11 @@ class Checkpoints:
         self.learner = learner
         self.max_to_keep = max_to_keep
         self.weights_only = weights_only
-        parts = {} if weights_only else {"optimizer": learner.optimizer}
-        self._checkpoint = tf.train.Checkpoint(learner=learner, **parts)
+        # By themselves, since TensorFlow sees no layers that a Keras layer holds in a list.
+        parts = {"weights": [variable.value for variable in learner.trainable_variables]}
+        if not weights_only:
+            parts |= {"learner": learner, "optimizer": learner.optimizer}
+        self._checkpoint = tf.train.Checkpoint(**parts)
 
     def save(self, iteration: int | None = None) -> None:
         """Saves the state after the optimizer's current iteration (or as `iteration`), and prunes.
