@@ -34,13 +34,27 @@ class Registration(NamedTuple):
       config: (domain, method, preset) -> the config that the flags ask for.
       given: the settings made on the command line.
       config_type: to read a run folder's config with.
-      build: config -> `mmaml_tf.experiment.Domain`.
+      domain: config -> `mmaml_tf.experiment.Domain`.
+      intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
+        operations of a few-shot meta-step run fastest side by side, one thread each
+        (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by
+        one on all cores (rl_iteration.py).
     """
 
     config: Callable[[str, str, str], RunConfig]
     given: Callable[[], dict[str, Any]]
     config_type: type[RunConfig]
-    build: Callable
+    domain: Callable
+    intra_op_threads: int = 1
+
+    def build(self, config: RunConfig) -> Any:
+        """The domain of a run, with TensorFlow set up for it."""
+        import tensorflow as tf
+
+        # Too late if this process has computed before: it keeps the threads that it has then.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
+        return self.domain(config)
 
 
 def registered_domains() -> dict[str, Registration]:
@@ -59,7 +73,7 @@ def registered_domains() -> dict[str, Registration]:
             config=functools.partial(flags.regression.config, modes),
             given=flags.regression.given,
             config_type=RegressionConfig,
-            build=lambda config: RegressionDomain(
+            domain=lambda config: RegressionDomain(
                 config, replace(mixture, noise_stddev=config.noise_stddev)
             ),
         )
@@ -86,7 +100,8 @@ def registered_domains() -> dict[str, Registration]:
             config=functools.partial(flags.rl.config, GOALS[name].mode_names),
             given=flags.rl.given,
             config_type=RlConfig,
-            build=build,
+            domain=build,
+            intra_op_threads=0,
         )
 
     return {
@@ -95,7 +110,7 @@ def registered_domains() -> dict[str, Registration]:
             config=flags.omniglot.config,
             given=flags.omniglot.given,
             config_type=OmniglotConfig,
-            build=omniglot,
+            domain=omniglot,
         ),
         "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
         "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
@@ -222,9 +237,6 @@ def main(argv: list[str] | None = None) -> int:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-        # The many small independent operations of a meta-step run side by side on the cores;
-        # more threads inside each of them only get in the way (benchmarks/meta_step.py).
-        tf.config.threading.set_intra_op_parallelism_threads(1)
         ACTIONS[FLAGS.mode](registered_domains())
     except absl_flags.Error as error:
         return _fail(f"{' '.join(str(error).split())} (--help lists the flags)", USAGE_ERROR)

@@ -1,7 +1,7 @@
 """Time of one half-cheetah meta-iteration against the physics it contains.
 
     python benchmarks/rl_iteration.py [--method=mumomaml] [--meta_batch_size=40] [--rollouts=20]
-        [--repeats=3] [--intra_op_threads=0] [--support_stride=5] [--query_stride=10]
+        [--repeats=3] [--intra_op_threads=0] [--support_stride=10] [--query_stride=10]
 
 Prints one line per figure, medians of `repeats` meta-iterations after a first one that traces:
 rates of bare `mj_step` on all cores and of the vector environment, seconds of sampling, of the
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--intra_op_threads", type=int, default=0, help="0: one per core")
-    parser.add_argument("--support_stride", type=int, default=5)
+    parser.add_argument("--support_stride", type=int, default=10)
     parser.add_argument("--query_stride", type=int, default=10)
     args = parser.parse_args()
 

@@ -145,7 +145,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         max_kl=0.01,
         cg_iterations=10,
         cg_damping=0.01,
-        support_stride=5,
+        support_stride=10,
         query_stride=10,
         animation=False,
     )
