@@ -154,4 +154,4 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
 def quick_settings(method: str) -> dict[str, Any]:
     """What `--preset=quick` changes: a few minutes on two cores."""
     settings = dict(meta_batch_size=20, rollouts=10)
-    return settings if method == "random" else settings | dict(iterations=150)
+    return settings if method == "random" else settings | dict(iterations=100)

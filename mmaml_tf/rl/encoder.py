@@ -50,7 +50,7 @@ class TrajectoryEncoder(keras.layers.Layer):
         shape = tf.shape(steps)
         h = self.gru(
             tf.reshape(steps, [shape[0] * shape[1], shape[2], steps.shape[3]]),
-            mask=tf.reshape(trajectories.mask > 0, [shape[0] * shape[1], shape[2]]),
+            mask=tf.reshape(trajectories.mask, [shape[0] * shape[1], shape[2]]),
         )
         for layer in self.trajectory_layers:
             h = layer(h)

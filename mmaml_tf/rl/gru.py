@@ -33,7 +33,7 @@ class LongGRU(keras.layers.GRU):
         mask: tf.Tensor,
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """The loop over sequences [batch, T, width]; mask [batch, T] is false at dead steps.
+        """The loop over sequences [batch, T, width]; mask [batch, T] is zero at dead steps.
 
         Returns:
           As Keras wants it: the last output, all outputs (here only the last) and the states.
