@@ -205,7 +205,8 @@ def quiet_start() -> Iterator[None]:
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    # Nor its later notes on kernels that it falls back from; real errors are exceptions.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -141,11 +141,16 @@ def report(runs: Sequence[ReportedRun], folder: Path) -> None:
 
 
 def comparison_table(runs: Sequence[ReportedRun]) -> str:
-    """One row per run, Markdown: the metric after 0 steps, after the last, and per mode."""
+    """One row per run, Markdown: the metric after each step, and per mode after the last.
+
+    Of more than four steps only the first and the last get a column.
+    """
     modes = list(runs[0].evaluation["mode"].unique())
-    last = int(runs[0].evaluation["step"].max())
+    steps = sorted(runs[0].evaluation["step"].unique())
+    if len(steps) > 4:
+        steps = [steps[0], steps[-1]]
     metric = runs[0].evaluation["metric"].iloc[0]
-    columns = [(0, "all"), *((last, mode) for mode in modes)]
+    columns = [(step, "all") for step in steps[:-1]] + [(steps[-1], mode) for mode in modes]
     names = [f"{metric} after {step} steps, {mode}" for step, mode in columns]
     lines = ["| method | " + " | ".join(names) + " | tasks |", "|---" * (len(names) + 2) + "|"]
     for run in runs:
