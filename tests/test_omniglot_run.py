@@ -177,11 +177,12 @@ def test_training_ends_with_the_best_validated_weights(data_dir):
     learner, folder = train(data_dir, "run", iterations=6, meta_lr=0.3, validation_tasks=30)
     metrics = pd.read_csv(folder.metrics_file)
     best = metrics.loc[metrics["validation_accuracy"].idxmax()]
-    assert int(learner.optimizer.iterations) == best["iteration"]
     assert int(best["iteration"]) < 6, "choose other settings: the last one was the best"
     fresh = tiny_domain(data_dir, iterations=6, meta_lr=0.3, validation_tasks=30)
     again = fresh.build_learner()
     assert fresh.restore(again, folder) == best["iteration"]
+    for one, other in zip(learner.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
     np.testing.assert_allclose(fresh._validation(again)(), best["validation_accuracy"], rtol=1e-5)
 
 

@@ -44,6 +44,18 @@ def test_random_is_never_changed(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_training_ends_with_the_weights_of_the_best_return(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmaml_tf.rl.domain.PICKED_BY", 1)
+    domain = bandit("maml", iterations=8, max_kl=1.0)
+    learner = trained(domain, tmp_path)
+    returns = pd.read_csv(tmp_path / "metrics.csv")["recent_return"]
+    assert returns.idxmax() < 7, "choose other settings: the last one was the best"
+    again = domain.build_learner()
+    assert domain.restore(again, RunFolder(tmp_path)) == returns.idxmax() + 1
+    for one, other in zip(policy_weights(learner), policy_weights(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def policy_weights(learner):
     return [variable.numpy() for variable in learner.trainable_variables]
 

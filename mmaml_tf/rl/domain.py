@@ -124,7 +124,7 @@ class RlDomain:
         )
 
     def train(self, learner: MetaPolicy, folder: RunFolder) -> None:
-        """Trains, resuming from the folder's checkpoints if there are any.
+        """Trains, resuming from the folder's checkpoints; ends with the best weights.
 
         All randomness of an iteration is a function of (seed, iteration), so a resumed run is the
         uninterrupted one.
@@ -168,6 +168,7 @@ class RlDomain:
         learner.meta_step = meta_step
         picked = supervised.Validation("recent_return", recent_return)
         supervised.train(learner, config, folder, lambda iteration: iteration, picked)
+        print(f"best training return: iteration {self.restore(learner, folder)}")
 
     def restore(self, learner: MetaPolicy, folder: RunFolder) -> int:
         """Restores the best checkpoint; returns the iteration it was saved at."""
