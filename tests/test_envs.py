@@ -20,6 +20,7 @@ from mmaml_tf.envs import (
     save_animation,
 )
 from mmaml_tf.envs.rendering import AGENT, AXES, BACKGROUND, GOAL, TRAIL, draw_navigation
+from mmaml_tf.envs.replay import save_replay
 
 ROOT = Path(__file__).resolve().parents[1]
 CHEETAHS = [HALF_CHEETAH_LOCATION, HALF_CHEETAH_SPEED]
@@ -282,3 +283,17 @@ def test_animations_that_cannot_be_saved_are_refused(tmp_path, count, name, fps,
     frames = [np.zeros((4, 4, 3), dtype=np.uint8)] * count
     with pytest.raises(ValueError, match=message):
         save_animation(frames, tmp_path / name, fps=fps)
+
+
+def test_replay_of_episodes_draws_every_step(tmp_path):
+    actions = [np.full((3, 2), 0.1), np.full((2, 2), -0.1)]
+    save_replay(NAVIGATION_2D, np.array([[1.0, 1.0], [-1.0, 0.5]]), actions, tmp_path / "two.gif")
+    with Image.open(tmp_path / "two.gif") as animation:
+        assert animation.n_frames == 5
+
+
+def test_replay_without_a_renderer_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "no_such_library")
+    with pytest.raises(RendererUnavailableError, match="MUJOCO_GL"):
+        save_replay(HALF_CHEETAH_SPEED, np.ones((1, 1)), [np.zeros((2, 6))], tmp_path / "a.gif")
+    assert not (tmp_path / "a.gif").exists()

@@ -131,7 +131,10 @@ class GoalHalfCheetahEnv(HalfCheetahEnv):
         return self._get_obs(), 0.0 if self._diverged else reward, self._diverged, False, info
 
     def render(self) -> Frame | None:
-        """The current state as an RGB frame [height, width, 3], or None without a render mode."""
+        """The current state as an RGB frame [height, width, 3], or None without a render mode.
+
+        Not with Mesa's software renderer in a process that has loaded TensorFlow: see `replay`.
+        """
         if self.render_mode is None:
             return None
         if self._renderer is None:

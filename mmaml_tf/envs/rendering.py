@@ -56,11 +56,14 @@ def draw_navigation(
     return frame
 
 
-def save_animation(frames: Sequence[Frame], path: str | Path, fps: float = 20.0) -> Path:
+def save_animation(
+    frames: Sequence[Frame], path: str | Path, fps: float = 20.0, shrink: int = 1
+) -> Path:
     """Saves `frames` (each [height, width, 3], uint8) as a looping GIF at `path`.
 
     The folder is made if it is missing. GIF counts in hundredths of a second, so `fps` is rounded
-    to 100 / k. Use with frames from `gymnasium.make(id, render_mode="rgb_array").render()`.
+    to 100 / k. `shrink` pixels a side become one. Use with frames from
+    `gymnasium.make(id, render_mode="rgb_array").render()`.
 
     Raises:
         ValueError: no frames, a path that does not end in .gif, or fps not in (0, 100].
@@ -73,7 +76,7 @@ def save_animation(frames: Sequence[Frame], path: str | Path, fps: float = 20.0)
     if not 0 < fps <= 100:
         raise ValueError(f"fps must be in (0, 100], got {fps}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    first, *rest = (Image.fromarray(frame) for frame in frames)
+    first, *rest = (Image.fromarray(frame).reduce(shrink) for frame in frames)
     duration_ms = 10 * round(100 / fps)
     first.save(path, save_all=True, append_images=rest, duration=duration_ms, loop=0)
     return path

@@ -1,14 +1,14 @@
 """Animation of an adapted policy."""
 
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mmaml_tf.envs import RendererUnavailableError, save_animation
+from mmaml_tf.envs import RendererUnavailableError
+from mmaml_tf.envs.replay import save_replay
 from mmaml_tf.errors import RunError
 from mmaml_tf.rl.collection import Collected
 from mmaml_tf.rl.learner import MetaPolicy
@@ -34,23 +34,23 @@ def save_policy_animation(
     Raises:
       RunError: if nothing can render here.
     """
-    frames: list[Any] = []
+    env = gymnasium.make(sampler.env_id)
+    actions: list[npt.NDArray[np.float32]] = []
+    for task, goal in enumerate(goals):
+        fast, tau = collected.fast[-1], collected.tau
+        own = slice(task, task + 1)
+        fast = tf.nest.map_structure(lambda part, own=own: part[own], fast)
+        tau = None if tau is None else [part[own] for part in tau]
+        observed, _ = env.reset(seed=task, options={"goal": goal})
+        played, over = [], False
+        while not over:
+            seen = sampler.observation(observed[np.newaxis], goal[np.newaxis])
+            mean, _ = tf.split(learner.outputs(seen[:, np.newaxis], fast, tau), 2, -1)
+            played.append(sampler.environment_action(mean.numpy()[0, 0]))
+            observed, _, terminated, truncated, _ = env.step(played[-1])
+            over = terminated or truncated
+        actions.append(np.stack(played))
     try:
-        env = gymnasium.make(sampler.env_id, render_mode="rgb_array")
-        for task, goal in enumerate(goals):
-            fast, tau = collected.fast[-1], collected.tau
-            own = slice(task, task + 1)
-            fast = tf.nest.map_structure(lambda part, own=own: part[own], fast)
-            tau = None if tau is None else [part[own] for part in tau]
-            observed, _ = env.reset(seed=task, options={"goal": goal})
-            over = False
-            while not over:
-                frames.append(env.render())
-                seen = sampler.observation(observed[np.newaxis], goal[np.newaxis])
-                mean, _ = tf.split(learner.outputs(seen[:, np.newaxis], fast, tau), 2, -1)
-                action = sampler.environment_action(mean.numpy()[0, 0])
-                observed, _, terminated, truncated, _ = env.step(action)
-                over = terminated or truncated
+        save_replay(sampler.env_id, goals, actions, path)
     except RendererUnavailableError as error:
         raise RunError(str(error)) from None
-    save_animation(frames, path)

@@ -1,0 +1,80 @@
+"""Draws recorded episodes, in a process of its own.
+
+TensorFlow and Mesa's software renderer each bring an LLVM, and a process with both crashes. So the
+actions are recorded where the policy is, and played again, from the same seeds, where none is:
+
+    python -m mmaml_tf.envs.replay recording.npz animation.gif
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from mmaml_tf.envs import RendererUnavailableError, save_animation
+from mmaml_tf.envs.arguments import FloatArray
+
+ROOT = Path(__file__).resolve().parents[2]
+# About so wide an animation is, or its file gets large.
+MAX_PIXELS = 240
+
+
+def save_replay(
+    env_id: str, goals: FloatArray, actions: Sequence[npt.NDArray[Any]], path: str | Path
+) -> None:
+    """Saves episodes, one after the other, as a GIF.
+
+    Args:
+        env_id: a registered environment.
+        goals: one per episode [episodes, dim]; episode i starts from `reset(seed=i)`.
+        actions: of each episode, [steps, act].
+        path: ends in .gif.
+
+    Raises:
+        RendererUnavailableError: if nothing can render here.
+    """
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    if "DISPLAY" not in environment:
+        environment.setdefault("MUJOCO_GL", "egl")
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "recording.npz"
+        episodes: dict[str, Any] = {f"actions_{i}": value for i, value in enumerate(actions)}
+        np.savez(recording, env_id=env_id, goals=goals, **episodes)
+        done = subprocess.run(
+            [sys.executable, "-m", "mmaml_tf.envs.replay", str(recording), str(path)],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        raise RendererUnavailableError(
+            RuntimeError(lines[-1] if lines else f"exit code {done.returncode}")
+        )
+
+
+def replayed(recording: Any) -> list[Any]:
+    """The frames of all episodes of a recording."""
+    frames: list[Any] = []
+    env = gymnasium.make(str(recording["env_id"]), render_mode="rgb_array")
+    for episode, goal in enumerate(recording["goals"]):
+        env.reset(seed=episode, options={"goal": goal})
+        for action in recording[f"actions_{episode}"]:
+            frames.append(env.render())
+            env.step(action)
+    env.close()
+    return frames
+
+
+if __name__ == "__main__":
+    with np.load(sys.argv[1]) as held:
+        frames = replayed(held)
+    save_animation(frames, sys.argv[2], shrink=max(1, len(frames[0]) // MAX_PIXELS))
