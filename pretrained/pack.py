@@ -2,8 +2,9 @@
 
     python -m pretrained.pack runs/regression_2mode/maml/seed0 [another ...]
 
-Each becomes pretrained/<domain>/<method>[-<modulation>]-seed<N>: config, metrics, provenance, and a
-checkpoint of the weights alone, which `--mode=evaluate --checkpoint=` reads.
+Each becomes pretrained/<domain>/<method>[-<modulation>]-seed<N>, or `name` if given as `run=name`:
+config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate
+--checkpoint=` reads.
 """
 
 import shutil
@@ -19,12 +20,13 @@ from run_experiment import held_run, registered_domains
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pack(source: RunFolder) -> Path:
+def pack(source: RunFolder, name: str = "") -> Path:
     """Packs one run, replacing what was packed of it before; returns where."""
     config, registration = held_run(registered_domains(), source)
     learner = registration.build(config).build_learner()
     iteration = supervised.restore(learner, source)
-    target = RunFolder(ROOT / "pretrained" / config.domain / f"{config.label}-seed{config.seed}")
+    name = name or f"{config.label}-seed{config.seed}"
+    target = RunFolder(ROOT / "pretrained" / config.domain / name)
     shutil.rmtree(target.path, ignore_errors=True)
     target.checkpoints.mkdir(parents=True)
     Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
@@ -36,5 +38,6 @@ def pack(source: RunFolder) -> Path:
 
 if __name__ == "__main__":
     FLAGS(sys.argv[:1])
-    for path in sys.argv[1:]:
-        print(pack(RunFolder(path)).relative_to(ROOT))
+    for argument in sys.argv[1:]:
+        path, _, name = argument.partition("=")
+        print(pack(RunFolder(path), name).relative_to(ROOT))
