@@ -145,8 +145,6 @@ def train(domains: dict[str, Registration]) -> None:
     from mmaml_tf import experiment
 
     registration = find_domain(domains, FLAGS.domain)
-    if FLAGS.checkpoint is not None:
-        raise ConfigError("checkpoint", FLAGS.checkpoint, "goes with --mode=evaluate or export")
     config = registration.config(FLAGS.domain, FLAGS.method, FLAGS.preset)
     folder = RunFolder(FLAGS.output_dir or default_folder(config))
     experiment.train(registration.build(config), folder, FLAGS.overwrite)
@@ -234,6 +232,8 @@ def main(argv: list[str] | None = None) -> int:
         rest = FLAGS(argv)
         if len(rest) > 1:
             raise absl_flags.Error(f"{rest[1]}: arguments are given as --flag=value")
+        if FLAGS.checkpoint is not None and FLAGS.mode not in ("evaluate", "export"):
+            raise ConfigError("checkpoint", FLAGS.checkpoint, "goes with --mode=evaluate or export")
         with quiet_start():
             import tensorflow as tf
 

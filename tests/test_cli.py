@@ -133,8 +133,9 @@ def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
     capsys.readouterr()
     assert command("--mode=evaluate", "--checkpoint=theirs", "--output_dir=theirs") == 1
     assert "theirs holds a run" in capsys.readouterr().err
-    assert command(*BASE, "--checkpoint=theirs") == 2
-    assert "--checkpoint=theirs: goes with --mode=evaluate" in capsys.readouterr().err
+    for mode in ("train", "report"):
+        assert command(*BASE, "--checkpoint=theirs", f"--mode={mode}") == 2
+        assert "--checkpoint=theirs: goes with --mode=evaluate" in capsys.readouterr().err
 
 
 def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
