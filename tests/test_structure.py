@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from results import tables
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -52,3 +54,8 @@ def test_requirements_are_pinned_and_locked():
         assert re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line), line
         name, version = re.sub(r"\[\w+\]", "", line).lower().split("==")
         assert f"{name.replace('_', '-')}=={version}" in lock.replace("_", "-"), line
+
+
+@pytest.mark.parametrize("table", tables.TABLES)
+def test_readme_has_the_results_as_they_are(table):
+    assert table() in (ROOT / "README.md").read_text()
