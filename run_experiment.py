@@ -182,7 +182,9 @@ def report(domains: dict[str, Registration]) -> None:
         paths = FLAGS.runs
     else:
         find_domain(domains, FLAGS.domain)
-        paths = sorted(p.parent for p in Path("runs", FLAGS.domain).glob("*/*/evaluation.csv"))
+        evaluated = Path("runs", FLAGS.domain).glob("*/*/evaluation.csv")
+        # Not what --checkpoint wrote there, which is no run.
+        paths = sorted(p.parent for p in evaluated if RunFolder(p.parent).config_file.exists())
     if not paths:
         raise RunError("no evaluated run to report on: train some, or name folders with --runs=a,b")
     runs = []

@@ -120,22 +120,24 @@ def test_a_folder_of_other_files_is_refused(capsys, in_empty_folder):
 
 
 def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
-    assert command(*BASE, "--iterations=10", "--output_dir=theirs") == 0
-    theirs = in_empty_folder / "theirs"
+    theirs = in_empty_folder / "runs" / "regression_2mode" / "mumomaml-film" / "seed0"
+    assert command(*BASE, "--iterations=10") == 0
     before = {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
     for mode in ("evaluate", "export"):
-        assert command(f"--mode={mode}", "--checkpoint=theirs") == 0
-    mine = in_empty_folder / "runs" / "regression_2mode" / "mumomaml-film" / "pretrained"
+        assert command(f"--mode={mode}", f"--checkpoint={theirs}") == 0
+    mine = theirs.with_name("pretrained")
     assert (mine / "evaluation.csv").read_bytes() == before[theirs / "evaluation.csv"]
     assert (mine / "figures" / "predictions.png").exists()
     assert (mine / "saved_model" / "saved_model.pb").exists()
     assert before == {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
     capsys.readouterr()
-    assert command("--mode=evaluate", "--checkpoint=theirs", "--output_dir=theirs") == 1
-    assert "theirs holds a run" in capsys.readouterr().err
+    assert command("--mode=evaluate", f"--checkpoint={theirs}", f"--output_dir={theirs}") == 1
+    assert "seed0 holds a run" in capsys.readouterr().err
     for mode in ("train", "report"):
         assert command(*BASE, "--checkpoint=theirs", f"--mode={mode}") == 2
         assert "--checkpoint=theirs: goes with --mode=evaluate" in capsys.readouterr().err
+    assert command("--mode=report", "--domain=regression_2mode") == 0
+    assert capsys.readouterr().out.count("| mumomaml-film |") == 1
 
 
 def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
