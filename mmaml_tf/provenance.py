@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.cores import num_cores
 from mmaml_tf.run_folder import write_atomically
 
 PACKAGES = ("tensorflow", "keras", "mujoco", "numpy")
@@ -34,7 +34,7 @@ def recorded(file: Path, learner: keras.Model) -> Iterator[None]:
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": commit(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": num_cores(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},

@@ -60,7 +60,7 @@ def policy_weights(learner):
     return [variable.numpy() for variable in learner.trainable_variables]
 
 
-# The encoder's second derivatives take longest to trace.
+# MuMoMAML's graphs take longer to trace.
 @pytest.mark.parametrize("method", ["maml", pytest.param("mumomaml", marks=pytest.mark.slow)])
 def test_resumed_equals_uninterrupted(method, tmp_path):
     whole = trained(bandit(method, iterations=6), tmp_path / "whole")

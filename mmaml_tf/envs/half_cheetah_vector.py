@@ -6,11 +6,11 @@ calls, so its trajectories leave those of the single environment (1e-13 after fi
 after fifty, another trajectory after two hundred), and it is no faster.
 """
 
-import os
 from typing import Any
 
 import numpy as np
 
+from mmaml_tf.cores import num_cores
 from mmaml_tf.envs.arguments import BoolArray, FloatArray, finite_array
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.envs.half_cheetah import (
@@ -126,10 +126,3 @@ class HalfCheetahSpeedVectorEnv(GoalHalfCheetahVectorEnv):
 
     task = SPEED
     _single = HalfCheetahSpeedEnv
-
-
-def num_cores() -> int:
-    """Cores this process may use: fewer than the machine's in a container or under taskset."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -18,8 +18,9 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from mmaml_tf.envs import RendererUnavailableError, save_animation
+from mmaml_tf.envs import save_animation
 from mmaml_tf.envs.arguments import FloatArray
+from mmaml_tf.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 # About so wide an animation is, or its file gets large.
@@ -38,7 +39,7 @@ def save_replay(
         path: ends in .gif.
 
     Raises:
-        RendererUnavailableError: if nothing can render here.
+        RunError: if it can't be drawn here; with what went wrong.
     """
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
@@ -55,10 +56,8 @@ def save_replay(
             text=True,
         )
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        raise RendererUnavailableError(
-            RuntimeError(lines[-1] if lines else f"exit code {done.returncode}")
-        )
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RunError(f"the animation can't be drawn: {lines[-1]}")
 
 
 def replayed(recording: Any) -> list[Any]:

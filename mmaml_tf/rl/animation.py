@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mmaml_tf.envs import RendererUnavailableError
 from mmaml_tf.envs.replay import save_replay
-from mmaml_tf.errors import RunError
 from mmaml_tf.rl.collection import Collected
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.sampler import Sampler
@@ -32,7 +30,7 @@ def save_policy_animation(
       path: ends in .gif.
 
     Raises:
-      RunError: if nothing can render here.
+      RunError: if it can't be drawn here.
     """
     env = gymnasium.make(sampler.env_id)
     actions: list[npt.NDArray[np.float32]] = []
@@ -50,7 +48,5 @@ def save_policy_animation(
             observed, _, terminated, truncated, _ = env.step(played[-1])
             over = terminated or truncated
         actions.append(np.stack(played))
-    try:
-        save_replay(sampler.env_id, goals, actions, path)
-    except RendererUnavailableError as error:
-        raise RunError(str(error)) from None
+    env.close()
+    save_replay(sampler.env_id, goals, actions, path)

@@ -39,9 +39,10 @@ def task_mean(values: tf.Tensor, query: PolicyData) -> tf.Tensor:
 def without_graph_rewriting() -> Iterator[None]:
     """Calls functions as they were traced.
 
-    TensorFlow's graph rewriting (Grappler) turns sums inside the encoder's loop into temporary
-    variables, and where that loop lies within the loop of conjugate gradients these collide: at
-    paper scale some calls fail with AlreadyExistsError (TensorFlow 2.21).
+    TensorFlow's graph rewriting (Grappler) accumulates sums into temporary variables in whatever
+    order the terms arrive, so that the same call gives other last digits each time, and a resumed
+    run another result; in a loop within the loop of conjugate gradients the variables can collide
+    as well (AlreadyExistsError, TensorFlow 2.21). The direction is no faster for it.
     """
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
