@@ -174,9 +174,9 @@ def use_trained(domains: dict[str, Registration]) -> None:
     action(registration.build(wanted), folder, output)
 
 
-def report(domains: dict[str, Registration]) -> None:
+def report_on_runs(domains: dict[str, Registration]) -> None:
     """--mode=report."""
-    from mmaml_tf import experiment
+    from mmaml_tf.report import ReportedRun, report
 
     if FLAGS.runs is not None:
         paths = FLAGS.runs
@@ -190,9 +190,9 @@ def report(domains: dict[str, Registration]) -> None:
     runs = []
     for folder in map(RunFolder, paths):
         config, registration = held_run(domains, folder)
-        runs.append(experiment.ReportedRun(registration.build(config), folder))
+        runs.append(ReportedRun(registration.build(config), folder))
     target = FLAGS.output_dir or f"runs/{runs[0].domain.config.domain}/report"
-    experiment.report(runs, Path(target))
+    report(runs, Path(target))
 
 
 @contextlib.contextmanager
@@ -218,7 +218,7 @@ def quiet_start() -> Iterator[None]:
         os.close(nowhere)
 
 
-ACTIONS = {"train": train, "evaluate": use_trained, "export": use_trained, "report": report}
+ACTIONS = {"train": train, "evaluate": use_trained, "export": use_trained, "report": report_on_runs}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,65 +2,112 @@
 
     python -m results.tables
 
-Prints them; a test holds the README to them.
+writes them into the README; a test holds the README to them. The papers' figures are Table 1 of
+each ([MuMoMAML], [MAML]).
 """
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
+from mmaml_tf import markdown
+
 RESULTS = Path(__file__).resolve().parent
+README = RESULTS.parent / "README.md"
+NOT_RUN = "–"
 
+# What a row says, the paper's figures by domain (before / after the gradient steps), the run.
 REGRESSION = (
-    # What the row says, the paper's figures, the folder.
-    ("MuMoMAML, FiLM, the paper's setting", "1.7094 / 0.3125", "mumomaml-film_seed0"),
-    ("the same with `--lr_schedule=cosine`", "", "mumomaml-film-cosine_seed0"),
+    ("MAML", {2: "15.9255 / 1.0852", 3: "12.5994 / 1.1633"}, "maml-seed0"),
+    ("Multi-MAML", {2: "16.2894 / 0.4330", 3: "12.3742 / 0.7791"}, "multi_maml-seed0"),
+    ("MuMoMAML, softmax", {2: "3.9140 / 0.4795", 3: "0.6889 / 0.4884"}, "mumomaml-softmax-seed0"),
+    ("MuMoMAML, sigmoid", {2: "1.4992 / 0.3414", 3: "2.4047 / 0.4414"}, "mumomaml-sigmoid-seed0"),
+    ("MuMoMAML, FiLM", {2: "1.7094 / 0.3125", 3: "1.9234 / 0.4048"}, "mumomaml-film-seed0"),
+    ("MuMoMAML, FiLM, `--lr_schedule=cosine`", {}, "mumomaml-film-cosine-seed0"),
 )
-NAVIGATION = (
-    ("MuMoMAML, FiLM", "mumomaml-film_seed0"),
-    ("MAML", "maml_seed0"),
-    ("pretrained on all tasks", "pretrained_seed0"),
-    ("random weights", "random_seed0"),
-    ("oracle", "oracle_seed0"),
+RETURNS = (
+    ("MuMoMAML, FiLM", "mumomaml-film-seed0"),
+    ("MAML", "maml-seed0"),
+    ("pretrained on all tasks", "pretrained-seed0"),
+    ("random weights", "random-seed0"),
+    ("oracle", "oracle-seed0"),
 )
+# Accuracy in per cent after 3 gradient steps.
+OMNIGLOT_STEPS = 3
+OMNIGLOT = {
+    "5way-1shot": "98.7 ± 0.4",
+    "5way-5shot": "99.9 ± 0.1",
+    "20way-1shot": "95.8 ± 0.3",
+    "20way-5shot": "98.9 ± 0.2",
+}
 
 
-def cells(folder: str, decimals: int) -> list[str]:
-    """`mean ± ci95` over all modes after 0, 1, ... steps of the run in a folder."""
-    rows = pd.read_csv(RESULTS / folder / "evaluation.csv").query("mode == 'all'")
+def cells(run: str, decimals: int, scale: float = 1.0) -> list[str]:
+    """`mean ± ci95` over all modes after 0, 1, ... steps of an evaluated run; empty if it isn't."""
+    file = RESULTS / run / "evaluation.csv"
+    if not file.exists():
+        return []
+    rows = pd.read_csv(file).query("mode == 'all'")
     return [
-        f"{mean:.{decimals}f} ± {ci:.{decimals}f}"
+        f"{scale * mean:.{decimals}f} ± {scale * ci:.{decimals}f}"
         for mean, ci in zip(rows["mean"], rows["ci95"], strict=True)
     ]
 
 
-def row(*columns: str) -> str:
-    """A row of a Markdown table."""
-    return "|" + "|".join(f" {column} " if column else " " for column in columns) + "|"
-
-
 def regression() -> str:
-    """Two modes at paper scale, before and after the inner steps."""
-    lines = [
-        row("method", "paper, before / after 5 steps", "ours, before / after 5 steps"),
-        "|---" * 3 + "|",
-    ]
-    for label, paper, run in REGRESSION:
-        before, *_, after = cells(f"regression_2mode/{run}", 4)
-        lines.append(row(label, paper, f"{before} / {after}"))
-    return "\n".join(lines)
+    """The paper's Table 1: before / after the inner steps."""
+    head = ["before / after 5 steps"]
+    rows = [[label] for label, _, _ in REGRESSION]
+    for modes in (2, 3):
+        head += [f"{modes} modes, paper", f"{modes} modes, ours"]
+        for row, (_, paper, run) in zip(rows, REGRESSION, strict=True):
+            ours = cells(f"regression_{modes}mode/{run}", 4)
+            row += [paper.get(modes, ""), f"{ours[0]} / {ours[-1]}" if ours else NOT_RUN]
+    return markdown.table(head, rows)
+
+
+def returns(domain: str) -> str:
+    """Mean returns in a reinforcement-learning domain, after every update."""
+    rows = [[label, *cells(f"{domain}/{run}", 1)] for label, run in RETURNS]
+    head = ["method", "after modulation", "1 update", "2 updates", "3 updates"]
+    return markdown.table(head, [row for row in rows if len(row) > 1])
+
+
+def omniglot() -> str:
+    """Accuracies in the four settings of the MAML paper."""
+    rows = [["MAML, its paper", *OMNIGLOT.values()]]
+    for label, run in (("MAML", "maml"), ("MuMoMAML, FiLM", "mumomaml-film")):
+        ours = [cells(f"omniglot/{run}-{setting}-seed0", 2, 100.0) for setting in OMNIGLOT]
+        rows.append([label, *(steps[OMNIGLOT_STEPS] if steps else NOT_RUN for steps in ours)])
+    return markdown.table(
+        ["%", *(setting.replace("way-", "-way ").replace("shot", "-shot") for setting in OMNIGLOT)],
+        rows,
+    )
 
 
 def navigation() -> str:
-    """2D navigation, after every update."""
-    updates = ("after modulation", "1 update", "2 updates", "3 updates")
-    lines = [row("method", *updates), "|---" * 5 + "|"]
-    for label, run in NAVIGATION:
-        lines.append(row(label, *cells(f"navigation_2d/{run}", 1)))
-    return "\n".join(lines)
+    """2D navigation (Figure 3a)."""
+    return returns("navigation_2d")
 
 
-TABLES = (regression, navigation)
+def cheetah_speed() -> str:
+    """Half-cheetah target speed (Figure 3c)."""
+    return returns("cheetah_speed")
+
+
+TABLES = (regression, navigation, cheetah_speed, omniglot)
+
+
+def updated(text: str) -> str:
+    """A text with the tables as they are now between its `<!-- name -->`, `<!-- end -->`."""
+    for made in TABLES:
+        marked = rf"(<!-- {made.__name__} -->\n).*?(\n<!-- end -->)"
+        text, found = re.subn(marked, rf"\g<1>{made()}\g<2>", text, flags=re.DOTALL)
+        if found != 1:
+            raise ValueError(f"the text has {found} places for the table {made.__name__}, not 1")
+    return text
+
 
 if __name__ == "__main__":
-    print("\n\n".join(table() for table in TABLES))
+    README.write_text(updated(README.read_text()))

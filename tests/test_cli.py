@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from flags.common import FLAGS
+from mmaml_tf import provenance
 from mmaml_tf.run_folder import RunFolder
 from pretrained import pack
 from tests.runs import SCRIPT, TINY_FLAGS, command
@@ -137,7 +138,7 @@ def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
         assert command(*BASE, "--checkpoint=theirs", f"--mode={mode}") == 2
         assert "--checkpoint=theirs: goes with --mode=evaluate" in capsys.readouterr().err
     assert command("--mode=report", "--domain=regression_2mode") == 0
-    assert capsys.readouterr().out.count("| mumomaml-film |") == 1
+    assert capsys.readouterr().out.count("| mumomaml-film |") == 2  # in both tables
 
 
 def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
@@ -184,10 +185,17 @@ def test_report_compares_runs(capsys, in_empty_folder):
     assert {p.name for p in report.glob("*.png")} == {
         "training.png",
         "adaptation.png",
+        "predictions_before.png",
         "predictions.png",
     }
-    rows = pd.read_csv(report / "evaluation.csv")
-    assert set(rows["method"]) == {"maml", "mumomaml-film"}
+    rows = pd.read_csv(report / "evaluation.csv", keep_default_na=False)
+    assert set(zip(rows["method"], rows["modulation"], rows["run"], strict=True)) == {
+        ("maml", "", "maml"),
+        ("mumomaml", "film", "mumomaml-film"),
+    }
+    maml, film = (line for line in (report / "table.md").read_text().splitlines() if "`" in line)
+    assert maml.startswith("| maml | 10 |") and film.startswith("| mumomaml-film | 10 |")
+    assert f"| {provenance.commit() or '?'} |" in maml and "| `python " in maml
 
 
 def test_bad_flags_fail_before_tensorflow_loads(in_empty_folder):

@@ -33,7 +33,7 @@ def test_paper_settings():
 
 
 def test_quick_is_the_paper_setting_with_fewer_iterations():
-    assert set(QUICK_SETTINGS) <= {"iterations", "checkpoint_every", "log_every"}
+    assert set(QUICK_SETTINGS) <= {"iterations", "checkpoint_every", "log_every", "eval_tasks"}
     assert make(**QUICK_SETTINGS).iterations < make().iterations
 
 

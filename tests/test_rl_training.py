@@ -138,7 +138,7 @@ def test_evaluating_again_and_the_report(tmp_path, monkeypatch, capsys):
     assert command(*base, "--mode=evaluate", f"--output_dir={folder}") == 0
     assert (folder / "evaluation.csv").read_text() == before  # the same tasks and noise
     assert command("--mode=report", "--domain=navigation_2d") == 0
-    assert "| random seed 1 |" in capsys.readouterr().out
+    assert "| random seed=1 |" in capsys.readouterr().out
     report = tmp_path / "runs/navigation_2d/report"
     assert {path.name for path in report.glob("*.png")} == {"training.png", "adaptation.png"}
 

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.experiment import ReportedRun
 from mmaml_tf.layers.modulation import MODULATIONS
 from mmaml_tf.meta_learners import MAML, MetaLearner, MuMoMAML
 from mmaml_tf.omniglot.classification import cross_entropy, step_accuracies
@@ -23,6 +22,7 @@ from mmaml_tf.omniglot.encoder import ConvEncoder
 from mmaml_tf.omniglot.export import export_classifier
 from mmaml_tf.omniglot.figures import episodes
 from mmaml_tf.omniglot.networks import ConvNet
+from mmaml_tf.report import ReportedRun
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch, TaskStream
 

@@ -93,7 +93,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         jit_compile=False,
         log_every=200,
         checkpoint_every=2_000,
-        eval_tasks=6_000,
+        eval_tasks=90_000,
         eval_seed=1,
         num_shots=5,
         num_queries=5,
@@ -117,4 +117,4 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
 
 
 # What `--preset=quick` changes: a few minutes on two cores.
-QUICK_SETTINGS = dict(iterations=10_000, checkpoint_every=1_000)
+QUICK_SETTINGS = dict(iterations=10_000, checkpoint_every=1_000, eval_tasks=6_000)

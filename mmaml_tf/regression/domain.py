@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
-from mmaml_tf.experiment import ReportedRun
 from mmaml_tf.export import export_supervised
 from mmaml_tf.layers.modulation import MODULATIONS
 from mmaml_tf.meta_learners import MAML, MetaLearner, MultiMAML, MuMoMAML, mean_squared_error
 from mmaml_tf.networks import MLP
 from mmaml_tf.regression.config import RegressionConfig
-from mmaml_tf.regression.figures import predictions
+from mmaml_tf.regression.figures import Prediction, predictions
+from mmaml_tf.report import ReportedRun
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
@@ -166,7 +166,7 @@ class RegressionDomain:
         label = self.config.label
         drawn = {
             **comparison_figures({label: metrics}, {label: self.summarise(results)}),
-            "predictions": self.prediction_figure({label: learner}),
+            **self.prediction_figures({label: learner}),
         }
         if results.embeddings is not None and len(self.config.modes) > 1:
             drawn["task_embeddings"] = figures.embedding_map(
@@ -174,8 +174,9 @@ class RegressionDomain:
             )
         return drawn
 
-    def prediction_figure(self, learners: Mapping[str, MetaLearner]) -> Figure:
-        """Learners' predictions on the same evaluation tasks, overlaid."""
+    def prediction_figures(self, learners: Mapping[str, MetaLearner]) -> dict[str, Figure]:
+        """Learners' predictions on the same evaluation tasks, overlaid: of a single one before
+        and after adaptation, of several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
         config = self.config
         draw = (
             TaskStream.EVALUATION,
@@ -186,26 +187,34 @@ class RegressionDomain:
         batch = self.tasks.sample(*draw, config.num_shots, num_queries=1)
         grid = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
         query_x = tf.tile(grid[None, :, None], [len(batch.mode), 1, 1])
-        predicted = {
-            label: learner.adapt(batch.support, query_x).predictions.numpy()[..., 0]
-            for label, learner in learners.items()
-        }
-        return predictions(
-            grid,
-            self.tasks.curves(*draw, grid).numpy(),
-            batch.support,
-            self.config.modes,
-            batch.mode.numpy(),
-            predicted,
-        )
+        before, after = [], []
+        for index, (label, learner) in enumerate(learners.items()):
+            values = learner.adapt(batch.support, query_x).predictions.numpy()[..., 0]
+            style = ":" if len(learners) == 1 else "-"
+            before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
+            adapted = f"{label}, {len(values) - 1} steps"
+            after.append(Prediction(adapted, values[-1], f"C{index}", "-"))
+
+        def figure(predicted: Sequence[Prediction]) -> Figure:
+            return predictions(
+                grid,
+                self.tasks.curves(*draw, grid).numpy(),
+                batch.support,
+                self.config.modes,
+                batch.mode.numpy(),
+                predicted,
+            )
+
+        if len(learners) == 1:
+            return {"predictions": figure(before + after)}
+        return {"predictions_before": figure(before), "predictions": figure(after)}
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
         drawn = comparison_figures(
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
-        drawn["predictions"] = self.prediction_figure({run.label: run.learner() for run in runs})
-        return drawn
+        return drawn | self.prediction_figures({run.label: run.learner() for run in runs})
 
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel for any number of support points."""

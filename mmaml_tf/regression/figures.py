@@ -1,6 +1,7 @@
 """Predicted functions of sampled tasks, before and after adaptation ([MuMoMAML] Figure 2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,17 +10,30 @@ from matplotlib.figure import Figure
 from mmaml_tf.tasks import Examples
 
 
+class Prediction(NamedTuple):
+    """A method's predicted functions and how to draw them.
+
+    Attributes:
+      label: for the legend.
+      values: on the grid, [tasks, N].
+      color, style: of the lines, as Matplotlib names them.
+    """
+
+    label: str
+    values: np.ndarray
+    color: str
+    style: str
+
+
 def predictions(
     x: np.ndarray,
     curves: np.ndarray,
     support: Examples,
     mode_names: Sequence[str],
     modes: np.ndarray,
-    predicted: Mapping[str, np.ndarray],
+    predicted: Sequence[Prediction],
 ) -> Figure:
-    """One row per mode, one panel per task: truth, support points and every method's prediction.
-
-    Dotted: after modulation (before any step); solid: after the last gradient step.
+    """One row per mode, one panel per task: truth, support points and the predictions.
 
     Args:
       x: grid, [N].
@@ -27,7 +41,7 @@ def predictions(
       support: what the learners adapted to, [tasks, K, 1].
       mode_names: of the modes.
       modes: [tasks].
-      predicted: by method, [S + 1, tasks, N].
+      predicted: by method.
     """
     columns = len(modes) // len(mode_names)
     figure, panels = plt.subplots(
@@ -37,11 +51,8 @@ def predictions(
         for column, task in enumerate(np.flatnonzero(modes == row)[:columns]):
             axes = panels[row][column]
             axes.plot(x, curves[task], color="black", linewidth=2.5, alpha=0.35, label="truth")
-            for index, (method, values) in enumerate(predicted.items()):
-                color = f"C{index}"
-                axes.plot(x, values[0, task], ":", color=color, label=f"{method}, 0 steps")
-                steps = len(values) - 1
-                axes.plot(x, values[-1, task], color=color, label=f"{method}, {steps} steps")
+            for label, values, color, style in predicted:
+                axes.plot(x, values[task], style, color=color, label=label)
             axes.plot(
                 support.x[task, :, 0], support.y[task, :, 0], "k^", markersize=6, label="support"
             )

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.experiment import ReportedRun
 from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.collection import Collector
 from mmaml_tf.rl.config import RlConfig

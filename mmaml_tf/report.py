@@ -1,0 +1,135 @@
+"""Compares trained runs of a domain: tables of what they reached and where they come from."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from mmaml_tf import figures, markdown, provenance
+from mmaml_tf.callbacks import time_text
+from mmaml_tf.config import RunConfig
+from mmaml_tf.errors import RunError
+from mmaml_tf.experiment import Domain
+from mmaml_tf.run_folder import RunFolder, write_atomically
+
+
+class ReportedRun:
+    """A trained and evaluated run, read for a report.
+
+    Args:
+      domain: built from the run's own config.
+      folder: of the run.
+      evaluated: where its evaluation.csv is, if not there (`--checkpoint` writes elsewhere).
+
+    Raises:
+      RunError: if the run was not evaluated.
+    """
+
+    def __init__(self, domain: Domain, folder: RunFolder, evaluated: RunFolder | None = None):
+        evaluation_file = (evaluated or folder).evaluation_file
+        for file in (evaluation_file, folder.metrics_file):
+            if not file.exists():
+                raise RunError(f"{file.parent} has no {file.name}: --mode=evaluate makes it")
+        self.domain = domain
+        self.label = domain.config.label
+        self.folder = folder
+        self.evaluation = pd.read_csv(evaluation_file)
+        self.metrics = pd.read_csv(folder.metrics_file)
+        self.history = provenance.held(folder.provenance_file)
+
+    def learner(self) -> keras.Model:
+        """The trained learner."""
+        learner = self.domain.build_learner()
+        self.domain.restore(learner, self.folder)
+        return learner
+
+
+def report(runs: Sequence[ReportedRun], folder: Path) -> None:
+    """Compares runs of a domain: prints Markdown tables, draws the figures.
+
+    Raises:
+      RunError: if the runs are of several domains.
+    """
+    domains = {run.domain.config.domain for run in runs}
+    if len(domains) > 1:
+        raise RunError(f"a report compares runs of one domain, not of {', '.join(sorted(domains))}")
+    for run, label in zip(runs, distinct_labels([run.domain.config for run in runs]), strict=True):
+        run.label = label
+    tables = f"{comparison_table(runs)}\n\n{origin_table(runs)}"
+    print(tables)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "table.md", tables + "\n")
+    rows = [
+        run.evaluation.assign(
+            method=run.domain.config.method,
+            modulation=run.domain.config.modulation or "",
+            seed=run.domain.config.seed,
+            run=run.label,
+        )
+        for run in runs
+    ]
+    write_atomically(folder / "evaluation.csv", pd.concat(rows).to_csv(index=False))
+    for name, figure in runs[0].domain.report_figures(runs).items():
+        figures.save(figure, folder / f"{name}.png")
+    print(f"wrote {folder}")
+
+
+def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
+    """The runs' labels; those that share one also name the settings in which they differ."""
+    labels = []
+    for config in configs:
+        namesakes = [other for other in configs if other.label == config.label]
+        settings = [
+            f"{field.name}={getattr(config, field.name)}"
+            for field in dataclasses.fields(config)
+            if field.name not in config.RESUMABLE
+            and len({str(getattr(other, field.name)) for other in namesakes}) > 1
+        ]
+        labels.append(" ".join([config.label, *settings]))
+    return labels
+
+
+def comparison_table(runs: Sequence[ReportedRun]) -> str:
+    """One row per run, Markdown: the metric after each step, and per mode after the last.
+
+    Of more than four steps only the first and the last get a column.
+    """
+    modes = list(runs[0].evaluation["mode"].unique())
+    steps = sorted(runs[0].evaluation["step"].unique())
+    if len(steps) > 4:
+        steps = [steps[0], steps[-1]]
+    metric = runs[0].evaluation["metric"].iloc[0]
+    columns = [(step, "all") for step in steps[:-1]] + [(steps[-1], mode) for mode in modes]
+    names = [f"{metric} after {step} steps, {mode}" for step, mode in columns]
+    rows = []
+    for run in runs:
+        by_key = run.evaluation.set_index(["step", "mode"])
+        cells = [f"{by_key['mean'][key]:.4f} ± {by_key['ci95'][key]:.4f}" for key in columns]
+        rows.append([run.label, *cells, str(by_key["num_tasks"][(0, "all")])])
+    return markdown.table(["method", *names, "tasks"], rows)
+
+
+def origin_table(runs: Sequence[ReportedRun]) -> str:
+    """One row per run, Markdown: iterations, commits, training time, cores, command."""
+    rows = []
+    for run in runs:
+        done = str(run.metrics["iteration"].iloc[-1])
+        if not run.history:  # from before they were kept, or not in a checkout
+            rows.append([run.label, done, "", "", "", ""])
+            continue
+        last = run.history[-1]
+        commits = dict.fromkeys(entry["commit"] or "?" for entry in run.history)
+        seconds = sum(entry["seconds"] for entry in run.history)
+        rows.append(
+            [
+                run.label,
+                done,
+                ", ".join(commits),
+                time_text(seconds),
+                str(last["cores"]),
+                f"`{last['command']}`",
+            ]
+        )
+    return markdown.table(["method", "iterations", "commit", "training", "cores", "command"], rows)

@@ -1,0 +1,60 @@
+"""Makes what is in this folder, again, from the weights in pretrained/.
+
+    python -m results.regenerate [--measure] [domain ...]
+
+For every domain (or those named) results/<domain>/ gets table.md, evaluation.csv of all runs and
+the figures that compare them. A run without a folder of its own here, results/<domain>/<run>, is
+first evaluated on its tasks, and with --measure all are: a minute or two each. Writes the README's
+tables at the end. Omniglot's archives are looked for in omniglot_archives/, as by its runs.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from flags.common import FLAGS
+from mmaml_tf import experiment
+from mmaml_tf.report import ReportedRun, report
+from mmaml_tf.run_folder import RunFolder
+from results import tables
+from run_experiment import held_run, registered_domains
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def regenerate(domain: str, measure: bool) -> None:
+    """Rewrites results/<domain>/.
+
+    Raises:
+      RunError: if a packed run can't be read.
+    """
+    domains = registered_domains()
+    runs = []
+    for path in sorted((ROOT / "pretrained" / domain).glob("*/config.json")):
+        packed = RunFolder(path.parent)
+        output = RunFolder(ROOT / "results" / domain / packed.path.name)
+        config, registration = held_run(domains, packed)
+        built = registration.build(config)
+        if measure or not output.evaluation_file.exists():
+            experiment.evaluate(built, packed, output)
+        runs.append(ReportedRun(built, packed, output))
+    report(runs, ROOT / "results" / domain)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line, regenerates."""
+    packed = sorted({path.parts[-3] for path in (ROOT / "pretrained").glob("*/*/config.json")})
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("domain", nargs="*", choices=[*packed, []], help="default: all packed")
+    parser.add_argument("--measure", action="store_true", help="evaluate the weights first")
+    chosen = parser.parse_args(arguments)
+    FLAGS(["regenerate"])
+    for domain in chosen.domain or packed:
+        regenerate(domain, chosen.measure)
+    tables.README.write_text(tables.updated(tables.README.read_text()))
+
+
+if __name__ == "__main__":
+    main()
