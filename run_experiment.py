@@ -136,7 +136,7 @@ def held_run(domains: dict[str, Registration], folder: RunFolder) -> tuple[RunCo
 
 
 def default_folder(config: RunConfig) -> str:
-    """runs/<domain>/<method>[-<modulation>]/seed<N>."""
+    """runs/<domain>/<label>/seed<N>."""
     return f"runs/{config.domain}/{config.label}/seed{config.seed}"
 
 

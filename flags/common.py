@@ -33,7 +33,7 @@ absl_flags.DEFINE_enum("preset", "paper", PRESETS, "Full paper scale, or a few m
 absl_flags.DEFINE_string(
     "output_dir",
     None,
-    "Run folder. Default: runs/<domain>/<method>[-<modulation>]/seed<N>, or "
+    "Run folder. Default: runs/<domain>/<label>/seed<N>, with a label such as mumomaml-film, or "
     "runs/<domain>/report for --mode=report.",
 )
 absl_flags.DEFINE_string(
@@ -41,7 +41,7 @@ absl_flags.DEFINE_string(
     None,
     "Folder of a trained run, such as one of pretrained/, that --mode=evaluate and --mode=export "
     "read but do not write; --output_dir is then where the results go, by default "
-    "runs/<domain>/<method>[-<modulation>]/pretrained.",
+    "runs/<domain>/<label>/pretrained.",
 )
 absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
 absl_flags.DEFINE_list(

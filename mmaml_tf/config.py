@@ -126,7 +126,7 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """The method as file names and legends say it: `maml`, `mumomaml-film`."""
+        """The run as file names and legends say it: `maml`, `mumomaml-film`; a domain may add."""
         return self.method if self.modulation is None else f"{self.method}-{self.modulation}"
 
     def to_json(self) -> str:

@@ -2,7 +2,7 @@
 
     python -m pretrained.pack runs/regression_2mode/maml/seed0 [another ...]
 
-Each becomes pretrained/<domain>/<method>[-<modulation>]-seed<N>, or `name` if given as `run=name`:
+Each becomes pretrained/<domain>/<label>-seed<N>, or `name` if given as `run=name`:
 config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate
 --checkpoint=` reads.
 """

@@ -73,12 +73,12 @@ def base(data_dir):
 @pytest.mark.parametrize(
     "arguments, label",
     [
-        (["--method=mumomaml"], "mumomaml-film"),
-        (["--method=maml", "--network=mlp", "--first_order"], "maml"),
-        pytest.param(["--method=maml"], "maml", marks=pytest.mark.slow),
+        (["--method=mumomaml"], "mumomaml-film-3way-2shot"),
+        (["--method=maml", "--network=mlp", "--first_order"], "maml-mlp-3way-2shot"),
+        pytest.param(["--method=maml"], "maml-3way-2shot", marks=pytest.mark.slow),
         pytest.param(
             ["--method=mumomaml", "--modulation=softmax", "--task_batching=batched"],
-            None,
+            "mumomaml-softmax-3way-2shot",
             marks=pytest.mark.slow,
         ),
     ],
@@ -86,6 +86,7 @@ def base(data_dir):
 def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, arguments, label):
     assert command(*base(data_dir), *arguments, "--output_dir=run", "--num_shots=2") == 0
     folder = RunFolder("run")
+    assert folder.config(OmniglotConfig).label == label
     metrics = pd.read_csv(folder.metrics_file)
     assert list(metrics["iteration"]) == [1, 2]
     assert metrics["validation_accuracy"].between(0, 1).all()
@@ -100,14 +101,14 @@ def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, argu
     assert config["num_queries"] == config["eval_queries"] == 2
     signature = tf.saved_model.load(str(folder.saved_model)).signatures["serving_default"]
     assert len(signature.structured_input_signature[1]) == 3
-    if label == "mumomaml-film":
+    if label == "mumomaml-film-3way-2shot":
         evaluate = ["--mode=evaluate", "--output_dir=run", "--eval_tasks=14"]
         assert command(*evaluate, "--bn_statistics=support") == 0
         assert set(pd.read_csv(folder.evaluation_file)["num_tasks"]) == {14}
         assert command(*base(data_dir), "--method=maml", "--output_dir=other", "--num_shots=2") == 0
         assert command("--mode=report", "--runs=run,other", "--output_dir=report") == 0
         text = (tmp_path / "report" / "table.md").read_text()
-        assert "| mumomaml-film |" in text and "| maml |" in text
+        assert f"| {label} |" in text and "| maml-3way-2shot |" in text
 
 
 @pytest.mark.parametrize(

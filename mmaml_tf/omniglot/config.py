@@ -93,6 +93,12 @@ class OmniglotConfig(RunConfig):
             "not a setting of --domain=omniglot; use --inner_clip_norm",
         )
 
+    @property
+    def label(self) -> str:
+        """The method and the kind of task: `maml-5way-1shot`, `maml-mlp-20way-5shot`."""
+        network = "" if self.network == "conv" else f"-{self.network}"
+        return f"{super().label}{network}-{self.num_ways}way-{self.num_shots}shot"
+
 
 def paper_settings(
     method: str, num_ways: int = 5, num_shots: int = 1, network: str = "conv"
