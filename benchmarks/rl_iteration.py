@@ -48,7 +48,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(args.intra_op_threads)
     from mmaml_tf.rl.config import RlConfig, paper_settings
     from mmaml_tf.rl.domain import RlDomain
-    from mmaml_tf.rl.meta_trpo import MetaTrpo, without_graph_rewriting
+    from mmaml_tf.rl.meta_trpo import without_graph_rewriting
 
     measuring = ("repeats", "intra_op_threads")
     chosen = {name: value for name, value in vars(args).items() if name not in measuring}
@@ -57,14 +57,7 @@ def main() -> None:
     domain = RlDomain(config, HALF_CHEETAH_SPEED, goals)
     learner = domain.build_learner()
     collector = domain.collector(learner)
-    trpo = MetaTrpo(
-        learner,
-        config.max_kl,
-        config.cg_iterations,
-        config.cg_damping,
-        config.support_stride,
-        config.query_stride,
-    )
+    trpo = domain.meta_trpo(learner)
     batch = config.meta_batch_size * config.rollouts
     envs = gymnasium.make_vec(HALF_CHEETAH_SPEED, num_envs=batch)
     bare, vector = bare_mj_step(num_cores(), 100 * num_cores()), vector_steps(envs, 200)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.networks import BaseNetwork
+from mmaml_tf.base_network import BaseNetwork
 
 TaskLoss = Callable[[tf.Tensor], tf.Tensor]
 

@@ -157,3 +157,23 @@ class RunConfig:
                 continue
             problems.append(f"{field.name} is {mine}, not {theirs}")
         return problems
+
+
+@dataclasses.dataclass(frozen=True)
+class FewShotConfig(RunConfig):
+    """Settings of the supervised domains.
+
+    Attributes:
+      num_shots: K, support points per task (images per class in classification).
+      num_queries: query points of a training task, likewise.
+      eval_queries: query points of an evaluation (or validation) task.
+    """
+
+    num_shots: int
+    num_queries: int
+    eval_queries: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field in ("num_shots", "num_queries", "eval_queries"):
+            self.require_at_least(field, 1)

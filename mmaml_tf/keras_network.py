@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Self
 import keras
 import tensorflow as tf
 
+from mmaml_tf.base_network import BaseNetwork
 from mmaml_tf.layers.fast_weights import WeightGradient, num_tasks_of
-from mmaml_tf.networks import BaseNetwork
 
 
 class TaskWeight(NamedTuple):

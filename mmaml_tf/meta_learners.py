@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.base_network import BaseNetwork
 from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.networks import BaseNetwork
 from mmaml_tf.task_mapping import mapped_meta_gradients, mapped_predictions
 from mmaml_tf.tasks import Examples, TaskBatch
 

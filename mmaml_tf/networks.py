@@ -1,4 +1,4 @@
-"""Base networks f (parameters theta): what the inner loop adapts and the modulation changes."""
+"""The fully connected base network, with or without modulation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,68 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.base_network import LayeredNetwork
 from mmaml_tf.layers.dense import BiasTransformation, FastDense, FastLayer
 from mmaml_tf.layers.fast_weights import FactoredWeights, MaterialisedWeights
 from mmaml_tf.layers.modulation import Modulation
 
 
-class BaseNetwork(keras.layers.Layer):
-    """What the inner loop needs of a network.
-
-    `forward` returns the outputs and a list of the tensors that the inner loss is to be
-    differentiated in ("leaves"); `gradients` turns what the tape says of them into one gradient
-    per layer; `updated` takes the step. Fast weights are tensors, never assigned variables.
-    """
-
-    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
-        """theta as fast weights, one entry per adaptable layer.
-
-        Args:
-          groups: [tasks] int, picks one of the network's groups of slow weights for every task;
-            None if there is one group, or if the tasks are sorted into equal groups.
-        """
-        raise NotImplementedError
-
-    def forward(
-        self,
-        x: tf.Tensor,
-        fast: list[Any],
-        tau: Sequence[tf.Tensor] | None = None,
-        watch: Callable[[tf.Tensor], None] | None = None,
-    ) -> tuple[tf.Tensor, list[Any]]:
-        """f(x; theta', tau) and the trace of the pass.
-
-        Args:
-          x: [tasks, N, in_dim].
-          fast: one set of fast weights per adaptable layer.
-          tau: modulation parameters, one [tasks, ...] tensor per modulated block; None for none.
-          watch: told of every leaf (a gradient tape's `watch`).
-        """
-        raise NotImplementedError
-
-    def predict(
-        self,
-        query_x: tf.Tensor,
-        fast: list[Any],
-        tau: Sequence[tf.Tensor] | None,
-        support_x: tf.Tensor,
-    ) -> tf.Tensor:
-        """f(x; theta', tau) on query inputs.
-
-        The support inputs are for networks whose predictions depend on a set (batch norm).
-        """
-        return self.forward(query_x, fast, tau)[0]
-
-    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
-        """The tensors of a trace that the inner loss is differentiated in."""
-        raise NotImplementedError
-
-    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
-        """One parameter gradient per adaptable layer."""
-        raise NotImplementedError
-
-
-class MLP(BaseNetwork):
+class MLP(LayeredNetwork):
     """Fully connected network whose hidden layers can be modulated.
 
     Hidden layer i: a(modulation(h W_i + b_i, tau_i)); the output layer is linear.
@@ -105,7 +50,12 @@ class MLP(BaseNetwork):
         self.num_groups = num_groups
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = kernel_initializer
-        self.fast_layers: list[FastLayer] = []
+        self.built_layers: list[FastLayer] = []
+
+    @property
+    def fast_layers(self) -> list[FastLayer]:
+        """The bias transformation, if there is one, the dense layers, and a subclass's own."""
+        return list(self.built_layers)
 
     def build(self, input_shape: tuple) -> None:
         """Creates the layers for inputs [tasks, N, in_dim]."""
@@ -115,7 +65,7 @@ class MLP(BaseNetwork):
                 self.bias_transformation_size, num_groups=self.num_groups
             )
             transformation.build((None, None, width))
-            self.fast_layers.append(transformation)
+            self.built_layers.append(transformation)
             width += self.bias_transformation_size
         for units in (*self.hidden_units, self.output_units):
             layer = FastDense(
@@ -125,16 +75,8 @@ class MLP(BaseNetwork):
                 kernel_initializer=self.kernel_initializer,
             )
             layer.build((None, None, width))
-            self.fast_layers.append(layer)
+            self.built_layers.append(layer)
             width = units
-
-    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
-        """theta as fast weights, one entry per layer."""
-        return [layer.prior(groups) for layer in self.fast_layers]
-
-    def call(self, x: tf.Tensor, tau: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
-        """f(x; theta, tau): [tasks, N, in_dim] -> [tasks, N, output_units]."""
-        return self.forward(x, self.prior(), tau)[0]
 
     def forward(
         self,
@@ -170,19 +112,6 @@ class MLP(BaseNetwork):
                 z = self.activation(z)
             h = z
         return h, trace
-
-    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
-        """The layers' outputs."""
-        return [output for _, output in trace]
-
-    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
-        """One gradient per layer, from its input and its output gradient."""
-        return [
-            layer.gradient(inputs, output_gradient)
-            for layer, (inputs, _), output_gradient in zip(
-                self.fast_layers, trace, leaf_gradients, strict=True
-            )
-        ]
 
 
 def weights_form(

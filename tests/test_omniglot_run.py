@@ -184,7 +184,9 @@ def test_training_ends_with_the_best_validated_weights(data_dir):
     assert fresh.restore(again, folder) == best["iteration"]
     for one, other in zip(learner.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_allclose(fresh._validation(again)(), best["validation_accuracy"], rtol=1e-5)
+    np.testing.assert_allclose(
+        fresh.validation(again).score(), best["validation_accuracy"], rtol=1e-5
+    )
 
 
 def test_best_checkpoint_keeps_the_highest_score(tmp_path):

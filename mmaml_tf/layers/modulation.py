@@ -9,6 +9,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from mmaml_tf.config import RunConfig
+
 MODULATIONS: dict[str, type["Modulation"]] = {}
 
 
@@ -20,6 +22,19 @@ def register(name: str) -> Callable[[type["Modulation"]], type["Modulation"]]:
         return cls
 
     return add
+
+
+def modulation_of(config: RunConfig) -> "Modulation | None":
+    """The modulation that a run asks for; None for none.
+
+    Raises:
+      ConfigError: if there is none of that name.
+    """
+    if config.modulation is None:
+        return None
+    if config.modulation not in MODULATIONS:
+        config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
+    return MODULATIONS[config.modulation]()
 
 
 class Modulation(keras.layers.Layer):

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from mmaml_tf.config import RunConfig
+from mmaml_tf.config import FewShotConfig
 
 NETWORKS = ("conv", "mlp")
 TASK_BATCHINGS = ("map", "batched")
@@ -14,14 +14,11 @@ DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
 
 
 @dataclasses.dataclass(frozen=True)
-class OmniglotConfig(RunConfig):
+class OmniglotConfig(FewShotConfig):
     """An Omniglot run.
 
     Attributes:
       num_ways: N, classes per task.
-      num_shots: K, support images per class.
-      num_queries: query images per class of a training task.
-      eval_queries: query images per class of a validation or evaluation task.
       eval_steps: gradient steps in validation and in the exported model. An evaluation reports
         every step up to 10, or up to this number if it is larger.
       network: "conv", or "mlp" without convolutions.
@@ -40,9 +37,6 @@ class OmniglotConfig(RunConfig):
     """
 
     num_ways: int
-    num_shots: int
-    num_queries: int
-    eval_queries: int
     eval_steps: int
     network: str
     filters: tuple[int, ...]
@@ -57,14 +51,23 @@ class OmniglotConfig(RunConfig):
     validation_tasks: int
 
     METHODS = ("maml", "mumomaml")  # Multi-MAML needs modes
-    RESUMABLE = (*RunConfig.RESUMABLE, "eval_queries", "task_batching", "bn_statistics", "data_dir")
+    RESUMABLE = (
+        *FewShotConfig.RESUMABLE,
+        "eval_queries",
+        "task_batching",
+        "bn_statistics",
+        "data_dir",
+    )
 
     def __post_init__(self):
         super().__post_init__()
         self.require_at_least("num_ways", 2)
-        for field in ("num_shots", "num_queries", "eval_queries", "embedding_units"):
-            self.require_at_least(field, 1)
-        for field in ("train_characters", "validation_characters", "validation_tasks"):
+        for field in (
+            "embedding_units",
+            "train_characters",
+            "validation_characters",
+            "validation_tasks",
+        ):
             self.require_at_least(field, 1)
         for field in ("eval_steps", "split_seed"):
             self.require_at_least(field, 0)

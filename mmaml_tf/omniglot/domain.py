@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
+from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.meta_learners import MAML, MetaLearner, MuMoMAML
 from mmaml_tf.omniglot.classification import cross_entropy, step_accuracies
 from mmaml_tf.omniglot.config import OmniglotConfig
@@ -23,7 +24,6 @@ from mmaml_tf.omniglot.export import export_classifier
 from mmaml_tf.omniglot.figures import episodes
 from mmaml_tf.omniglot.networks import ConvNet
 from mmaml_tf.report import ReportedRun
-from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
 METRIC = "accuracy"
@@ -38,19 +38,8 @@ FIGURE_ALPHABETS = 8
 FIGURE_TASKS_PER_ALPHABET = 40
 
 
-class OmniglotTasks(Protocol):
+class OmniglotTasks(FewShotTasks, Protocol):
     """What this domain asks of a task distribution (`data.omniglot.OmniglotTasks` has it)."""
-
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
-        """A batch of tasks, a pure function of its arguments."""
 
     def alphabet_tasks(
         self, seed: int, num_alphabets: int, tasks_each: int, num_shots: int
@@ -58,7 +47,7 @@ class OmniglotTasks(Protocol):
         """Tasks of one alphabet each, `mode` says which, and the alphabets' names."""
 
 
-class OmniglotDomain:
+class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
     """Few-shot classification of handwritten characters.
 
     Args:
@@ -66,19 +55,11 @@ class OmniglotDomain:
       tasks: the task distribution.
     """
 
-    def __init__(self, config: OmniglotConfig, tasks: OmniglotTasks):
-        self.config = config
-        self.tasks = tasks
-
     def build_learner(self) -> MetaLearner:
         """A learner with freshly initialised weights, compiled for training."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulation = None
-        if config.modulation is not None:
-            if config.modulation not in MODULATIONS:
-                config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
-            modulation = MODULATIONS[config.modulation]()
+        modulation = modulation_of(config)
         has_convolutions = config.network == "conv"
         network = ConvNet(
             config.filters,
@@ -108,28 +89,6 @@ class OmniglotDomain:
         supervised.compile_learner(learner, config)
         return learner
 
-    def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
-        """The batch of a meta-iteration."""
-        config = self.config
-        return self.tasks.sample(
-            TaskStream.TRAINING,
-            config.seed,
-            iteration,
-            config.meta_batch_size,
-            config.num_shots,
-            config.num_queries,
-        )
-
-    def train(self, learner: MetaLearner, folder: RunFolder) -> None:
-        """Trains, resuming from the folder's checkpoints; ends with the best validated weights."""
-        validation = supervised.Validation(VALIDATION, self._validation(learner))
-        supervised.train(learner, self.config, folder, self.training_tasks, validation)
-        print(f"best on validation tasks: iteration {self.restore(learner, folder)}")
-
-    def restore(self, learner: MetaLearner, folder: RunFolder) -> int:
-        """Restores a trained learner; returns the iteration it was saved at."""
-        return supervised.restore(learner, folder)
-
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen characters."""
         config = self.config
@@ -138,7 +97,7 @@ class OmniglotDomain:
             learner, TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, num_steps
         )()
 
-    def _validation(self, learner: MetaLearner) -> Callable[[], float]:
+    def validation(self, learner: MetaLearner) -> supervised.Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
         measure = self._measurement(
@@ -148,7 +107,7 @@ class OmniglotDomain:
             config.validation_tasks,
             config.eval_steps,
         )
-        return lambda: float(measure().losses[:, -1].mean())
+        return supervised.Validation(VALIDATION, lambda: float(measure().losses[:, -1].mean()))
 
     def _measurement(
         self, learner: MetaLearner, stream: TaskStream, seed: int, num_tasks: int, num_steps: int

@@ -5,15 +5,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from mmaml_tf.base_network import LayeredNetwork
 from mmaml_tf.layers.batch_norm import FastScaleShift, normalise
 from mmaml_tf.layers.conv import FastConv2D
 from mmaml_tf.layers.dense import FastDense, FastLayer
 from mmaml_tf.layers.fast_weights import MaterialisedWeights
 from mmaml_tf.layers.modulation import FiLM, Modulation
-from mmaml_tf.networks import BaseNetwork
 
 
-class ConvNet(BaseNetwork):
+class ConvNet(LayeredNetwork):
     """Blocks of conv, batch norm, modulation and ReLU; then the mean over positions; then linear.
 
     Block i: relu(modulation(normalise(h * W_i), tau_i)). Modulating *before* the normalisation
@@ -79,14 +79,6 @@ class ConvNet(BaseNetwork):
                 channels = filters
         self.head.build((None, None, channels))
 
-    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
-        """theta as fast weights, one entry per layer."""
-        return [layer.prior(groups) for layer in self.fast_layers]
-
-    def call(self, x: tf.Tensor, tau: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
-        """Logits of f(x; theta, tau): [tasks, N, H, W, channels] -> [tasks, N, num_classes]."""
-        return self.forward(x, self.prior(), tau)[0]
-
     def forward(
         self,
         x: tf.Tensor,
@@ -148,16 +140,3 @@ class ConvNet(BaseNetwork):
         num_support = tf.shape(support_x)[1]
         images = tf.concat([support_x, query_x], 1)
         return self.forward(images, fast, tau, num_rows=num_support)[0][:, num_support:]
-
-    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
-        """The layers' outputs."""
-        return [output for _, output in trace]
-
-    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
-        """One gradient per layer, from its input and its output gradient."""
-        return [
-            layer.gradient(inputs, output_gradient)
-            for layer, (inputs, _), output_gradient in zip(
-                self.fast_layers, trace, leaf_gradients, strict=True
-            )
-        ]

@@ -3,20 +3,17 @@
 import dataclasses
 from typing import Any
 
-from mmaml_tf.config import RunConfig
+from mmaml_tf.config import FewShotConfig
 
 WEIGHT_FORMS = ("auto", "materialised")
 
 
 @dataclasses.dataclass(frozen=True)
-class RegressionConfig(RunConfig):
+class RegressionConfig(FewShotConfig):
     """A regression run.
 
     Attributes:
       modes: the mixture's mode names.
-      num_shots: K, support points per task.
-      num_queries: query points per training task.
-      eval_queries: query points per evaluation task.
       noise_stddev: of the Gaussian noise on every y.
       hidden_units: widths of the base network's hidden layers.
       bias_transformation_size: learned vector appended to the input; 0 for none.
@@ -25,9 +22,6 @@ class RegressionConfig(RunConfig):
     """
 
     modes: tuple[str, ...]
-    num_shots: int
-    num_queries: int
-    eval_queries: int
     noise_stddev: float
     hidden_units: tuple[int, ...]
     bias_transformation_size: int
@@ -36,8 +30,7 @@ class RegressionConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for field in ("num_shots", "num_queries", "eval_queries", "encoder_units"):
-            self.require_at_least(field, 1)
+        self.require_at_least("encoder_units", 1)
         self.require_at_least("bias_transformation_size", 0)
         self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more")
         self.require(

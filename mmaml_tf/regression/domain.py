@@ -14,13 +14,13 @@ from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
 from mmaml_tf.export import export_supervised
-from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
+from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.meta_learners import MAML, MetaLearner, MultiMAML, MuMoMAML, mean_squared_error
 from mmaml_tf.networks import MLP
 from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.regression.figures import Prediction, predictions
 from mmaml_tf.report import ReportedRun
-from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
 METRIC = "mse"
@@ -30,23 +30,12 @@ FIGURE_TASKS_PER_MODE = 3
 EVALUATION_BATCH = 600
 
 
-class RegressionTasks(Protocol):
+class RegressionTasks(FewShotTasks, Protocol):
     """What this domain asks of a task distribution (`data.regression.Mixture` has it)."""
 
     @property
     def mode_names(self) -> list[str]:
         """The modes' names."""
-
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
-        """A batch of tasks, a pure function of its arguments."""
 
     def curves(
         self,
@@ -59,17 +48,13 @@ class RegressionTasks(Protocol):
         """The noise-free functions of those tasks."""
 
 
-class RegressionDomain:
+class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     """Few-shot regression.
 
     Args:
       config: of the run.
       tasks: the task distribution.
     """
-
-    def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
-        self.config = config
-        self.tasks = tasks
 
     def build_learner(self) -> MetaLearner:
         """A learner with freshly initialised weights, compiled for training."""
@@ -79,11 +64,7 @@ class RegressionDomain:
         """`num_shots`: support points the fast weights are laid out for; None for any number."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulation = None
-        if config.modulation is not None:
-            if config.modulation not in MODULATIONS:
-                config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
-            modulation = MODULATIONS[config.modulation]()
+        modulation = modulation_of(config)
         rows_seen = None
         if num_shots is not None and config.fast_weights == "auto":
             rows_seen = num_shots * config.inner_steps
@@ -115,26 +96,6 @@ class RegressionDomain:
         learner.build_for(x_dim=1, y_dim=1)
         supervised.compile_learner(learner, config, steps_per_call=20)
         return learner
-
-    def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
-        """The batch of a meta-iteration."""
-        config = self.config
-        return self.tasks.sample(
-            TaskStream.TRAINING,
-            config.seed,
-            iteration,
-            config.meta_batch_size,
-            config.num_shots,
-            config.num_queries,
-        )
-
-    def train(self, learner: MetaLearner, folder: RunFolder) -> None:
-        """Trains, resuming from the folder's checkpoints if there are any."""
-        supervised.train(learner, self.config, folder, self.training_tasks)
-
-    def restore(self, learner: MetaLearner, folder: RunFolder) -> int:
-        """Restores a trained learner; returns the iteration it was saved at."""
-        return supervised.restore(learner, folder)
 
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures the learner on `config.eval_tasks` fresh tasks."""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.collection import Collector
@@ -84,11 +84,8 @@ class RlDomain:
         """A learner with freshly initialised weights, ready to train."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulation, encoder, modulation_network = None, None, None
-        if config.modulation is not None:
-            if config.modulation not in MODULATIONS:
-                config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
-            modulation = MODULATIONS[config.modulation]()
+        modulation, encoder, modulation_network = modulation_of(config), None, None
+        if modulation is not None:
             encoder = TrajectoryEncoder(
                 config.encoder_units, products=config.encoder_inputs == "products"
             )
@@ -123,6 +120,18 @@ class RlDomain:
             config.gae_lambda,
         )
 
+    def meta_trpo(self, learner: MetaPolicy) -> MetaTrpo:
+        """The meta-update, as the run's settings say."""
+        config = self.config
+        return MetaTrpo(
+            learner,
+            config.max_kl,
+            config.cg_iterations,
+            config.cg_damping,
+            config.support_stride,
+            config.query_stride,
+        )
+
     def train(self, learner: MetaPolicy, folder: RunFolder) -> None:
         """Trains, resuming from the folder's checkpoints; ends with the best weights.
 
@@ -131,14 +140,7 @@ class RlDomain:
         """
         config = self.config
         collector = self.collector(learner)
-        trpo = MetaTrpo(
-            learner,
-            config.max_kl,
-            config.cg_iterations,
-            config.cg_damping,
-            config.support_stride,
-            config.query_stride,
-        )
+        meta_trpo = self.meta_trpo(learner)
 
         def meta_step(iteration: int) -> Logs:
             rng = np.random.default_rng([config.seed, TaskStream.TRAINING.value, iteration])
@@ -148,7 +150,7 @@ class RlDomain:
                 loss, kl = 0.0, 0.0
                 learner.optimizer.iterations.assign_add(1)
             else:
-                _, loss, kl = trpo.update(collector.experience(collected))
+                _, loss, kl = meta_trpo.update(collector.experience(collected))
             returns = collected.returns().mean(0)
             return {
                 "loss": loss,

@@ -37,7 +37,7 @@ class GaussianPolicy(MLP):
         super().build(input_shape)
         log_stddev = BiasTransformation(self.output_units, name="log_stddev")
         log_stddev.build((None, None, self.output_units))
-        self.fast_layers.append(log_stddev)
+        self.built_layers.append(log_stddev)
 
 
 def distribution(outputs: tf.Tensor) -> tfp.distributions.Distribution:
