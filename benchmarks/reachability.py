@@ -1,6 +1,6 @@
 """How well one linear policy per goal does: that goals can be reached, and for what return.
 
-    python benchmarks/reachability.py [cheetah_speed|cheetah_location] [--iterations=150]
+    python benchmarks/reachability.py [cheetah_speed|cheetah_location] [--iterations=60]
 
 Augmented random search (Mania et al. 2018, V2-t) on goals a standard deviation or two from the
 modes' means, all of them side by side in one batched environment. Prints one line per goal.
@@ -83,7 +83,7 @@ def main() -> None:
     """Searches and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("domain", nargs="?", choices=DOMAINS, default="cheetah_speed")
-    parser.add_argument("--iterations", type=int, default=150)
+    parser.add_argument("--iterations", type=int, default=60)
     args = parser.parse_args()
     env_id, quantity = DOMAINS[args.domain]
     distribution = GOALS[args.domain]

@@ -2,18 +2,17 @@
 
 A goal is drawn from one of two equally likely Gaussian modes, g ~ N(mean_k, std² I). The paper
 says that the goals are bimodal and no more, so the numbers are a choice. They can be reached within
-the horizon: augmented random search on a linear policy, 150 iterations per goal, ended with
+the horizon: a linear policy per goal, searched for by `benchmarks/reachability.py`, ended with
 
-    speed goal (m/s)      -2.5    -1.5    1.5     2.5      (mean over the last 100 steps)
-    speed reached         -2.44   -1.66   1.62    2.61
-    return                -102    -58     -59     -95      (standing still: -200 |g|)
+    speed goal (m/s)       -2.5    -1.5    -0.5    0.5     1.5     2.5
+    speed, second half     -2.57   -1.44   -0.49   0.46    1.53    2.75
+    return                 -68     -41     -14     -19     -36     -111
 
-    location goal (m)     -7      -5      5       7
-    mean x at step 100    -5.65   -5.35   4.83    7.41
-    final distance        1.4     1.4     0.7     0.7
-    return                -609    -429    -318    -380     (standing still: -200 |g|)
+    location goal (m)      -7      -5      -3      3       5       7
+    x, second half         -9.53   -5.12   -3.46   3.30    5.52    6.86
+    return                 -749    -213    -159    -164    -367    -367
 
-and a point needs 20 of its 100 steps to (±2, ±2).
+(standing still: -200 |g|), and a point needs 20 of its 100 steps to (±2, ±2).
 """
 
 from collections.abc import Sequence
