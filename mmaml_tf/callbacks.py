@@ -39,23 +39,36 @@ class KeepBest(keras.callbacks.Callback):
     The score joins the interval's other numbers, in metrics.csv as elsewhere.
 
     Args:
-      best: keeps it.
-      name: what the score is called.
-      score: measures the learner; more is better.
+      folder: of the run; its metrics.csv has the earlier scores.
+      learner: a built and compiled model.
+      name, score, over: see `mmaml_tf.supervised.Validation`.
     """
 
-    def __init__(self, best: BestCheckpoint, name: str, score: Callable[[], float]):
+    def __init__(
+        self,
+        folder: RunFolder,
+        learner: keras.Model,
+        name: str,
+        score: Callable[[], float],
+        over: int,
+    ):
         super().__init__()
-        self.best = best
+        self.best = BestCheckpoint(folder.best_checkpoint, learner)
+        self.folder = folder
         self.name = name
         self.score = score
+        self.over = over
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Validates."""
         score = self.score()
+        earlier = self.folder.metrics(self.name)[1 - self.over :] if self.over > 1 else []
+        recent = sum([*earlier, score]) / (len(earlier) + 1)
         if logs is not None:
             logs[self.name] = score
-        self.best.offer(score)
+            if self.over > 1:
+                logs[f"recent_{self.name}"] = recent
+        self.best.offer(recent)
 
 
 class Progress(keras.callbacks.Callback):

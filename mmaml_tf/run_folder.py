@@ -109,13 +109,30 @@ class RunFolder:
             write_atomically(self.metrics_file, "\n".join(lines) + "\n")
 
     def append_metrics(self, row: dict[str, Any]) -> None:
-        """Adds one row to metrics.csv, and the header before the first."""
+        """Adds one row to metrics.csv, and the header before the first.
+
+        The first row's columns stay those of the file, also where a run goes on under a version
+        that logs others.
+        """
+        columns = list(row)
         is_new = not self.metrics_file.exists()
+        if not is_new:
+            with self.metrics_file.open(newline="") as file:
+                columns = next(csv.reader(file), columns)
         with self.metrics_file.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
+            writer = csv.DictWriter(
+                file, columns, restval="", extrasaction="ignore", lineterminator="\n"
+            )
             if is_new:
                 writer.writeheader()
             writer.writerow(row)
+
+    def metrics(self, column: str) -> list[float]:
+        """A column of metrics.csv; empty if there is none."""
+        if not self.metrics_file.exists():
+            return []
+        with self.metrics_file.open(newline="") as file:
+            return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
 
 
 def _is_up_to(row: dict[str, str], iteration: int) -> bool:

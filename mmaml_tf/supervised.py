@@ -46,10 +46,13 @@ class Validation(NamedTuple):
     Attributes:
       name: what metrics.csv calls the score.
       score: measures the learner on validation tasks; more is better.
+      over: the mean over so many validations decides, where a single one says little; metrics.csv
+        calls it `recent_<name>`.
     """
 
     name: str
     score: Callable[[], float]
+    over: int = 1
 
 
 def restore(learner: keras.Model, folder: RunFolder) -> int:
@@ -109,7 +112,7 @@ def train(
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every)
     judges = []
     if validation is not None:
-        judges.append(KeepBest(BestCheckpoint(folder.best_checkpoint, learner), *validation))
+        judges.append(KeepBest(folder, learner, *validation))
     try:
         with warnings.catch_warnings():
             # The last interval may be shorter than the others.

@@ -48,7 +48,7 @@ def test_training_ends_with_the_weights_of_the_best_return(tmp_path, monkeypatch
     monkeypatch.setattr("mmaml_tf.rl.domain.PICKED_BY", 1)
     domain = bandit("maml", iterations=8, max_kl=1.0)
     learner = trained(domain, tmp_path)
-    returns = pd.read_csv(tmp_path / "metrics.csv")["recent_return"]
+    returns = pd.read_csv(tmp_path / "metrics.csv")["return_after"]
     assert returns.idxmax() < 7, "choose other settings: the last one was the best"
     again = domain.build_learner()
     assert domain.restore(again, RunFolder(tmp_path)) == returns.idxmax() + 1

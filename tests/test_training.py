@@ -216,3 +216,12 @@ def test_unreachable_variable_is_an_error():
     learner.modulate = lambda support: (None, None)  # omega has no effect any more
     with pytest.raises(ValueError, match="no meta-gradient reaches .*lstm"):
         learner.train_step(tiny_domain().training_tasks(0))
+
+
+def test_metrics_keep_the_columns_they_started_with(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.metrics("loss") == []
+    folder.append_metrics({"iteration": 1, "loss": 0.5, "dropped": 3})
+    folder.append_metrics({"iteration": 2, "new": 7, "loss": 0.25})
+    assert folder.metrics_file.read_text() == "iteration,loss,dropped\n1,0.5,3\n2,0.25,\n"
+    assert folder.metrics("loss") == [0.5, 0.25] and folder.metrics("dropped") == [3.0]

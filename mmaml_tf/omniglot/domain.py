@@ -28,6 +28,8 @@ from mmaml_tf.tasks import TaskBatch, TaskStream
 
 METRIC = "accuracy"
 VALIDATION = "validation_accuracy"
+# Validations whose mean picks the model: the error of one is as large as what is left to gain.
+PICKED_BY = 5
 IMAGE_SHAPE = (28, 28, 1)
 # Evaluations report every step up to this one at least.
 REPORTED_STEPS = 10
@@ -107,7 +109,9 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
             config.validation_tasks,
             config.eval_steps,
         )
-        return supervised.Validation(VALIDATION, lambda: float(measure().losses[:, -1].mean()))
+        return supervised.Validation(
+            VALIDATION, lambda: float(measure().losses[:, -1].mean()), PICKED_BY
+        )
 
     def _measurement(
         self, learner: MetaLearner, stream: TaskStream, seed: int, num_tasks: int, num_steps: int

@@ -160,15 +160,11 @@ class RlDomain:
                 "diverged": collected.diverged,
             }
 
-        def recent_return() -> float:
-            returns = [float(learner.trackers["return_after"].result())]
-            if folder.metrics_file.exists():
-                earlier = pd.read_csv(folder.metrics_file)["return_after"]
-                returns += list(earlier.tail(PICKED_BY - 1))
-            return float(np.mean(returns))
+        def training_return() -> float:
+            return float(learner.trackers["return_after"].result())
 
         learner.meta_step = meta_step
-        picked = supervised.Validation("recent_return", recent_return)
+        picked = supervised.Validation("return_after", training_return, PICKED_BY)
         supervised.train(learner, config, folder, lambda iteration: iteration, picked)
         print(f"best training return: iteration {self.restore(learner, folder)}")
 
