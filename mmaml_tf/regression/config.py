@@ -6,6 +6,7 @@ from typing import Any
 from mmaml_tf.config import FewShotConfig
 
 WEIGHT_FORMS = ("auto", "materialised")
+ENCODERS = ("lstm", "pairs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +18,9 @@ class RegressionConfig(FewShotConfig):
       noise_stddev: of the Gaussian noise on every y.
       hidden_units: widths of the base network's hidden layers.
       bias_transformation_size: learned vector appended to the input; 0 for none.
-      encoder_units: LSTM cells per direction in the task encoder (used by mumomaml).
+      encoder_units: LSTM cells per direction, or width, of the task encoder (used by mumomaml).
       fast_weights: "auto" factors a layer's fast weights where that is cheaper.
+      encoder: "lstm" as published, or "pairs", which looks at all pairs of support points.
     """
 
     modes: tuple[str, ...]
@@ -27,6 +29,7 @@ class RegressionConfig(FewShotConfig):
     bias_transformation_size: int
     encoder_units: int
     fast_weights: str
+    encoder: str = "lstm"
 
     def __post_init__(self):
         super().__post_init__()
@@ -38,6 +41,7 @@ class RegressionConfig(FewShotConfig):
             len(self.hidden_units) > 0 and min(self.hidden_units) > 0,
             "needs one or more positive widths, such as 100,100,100",
         )
+        self.require("encoder", self.encoder in ENCODERS, f"choose from {', '.join(ENCODERS)}")
         self.require(
             "fast_weights", self.fast_weights in WEIGHT_FORMS, f"choose from {WEIGHT_FORMS}"
         )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
+from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork, PairEncoder
 from mmaml_tf.export import export_supervised
 from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_of
@@ -23,6 +23,7 @@ from mmaml_tf.regression.figures import Prediction, predictions
 from mmaml_tf.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
+ENCODERS = {"lstm": BiLSTMEncoder, "pairs": PairEncoder}
 METRIC = "mse"
 LABEL = "mean squared error"
 FIGURE_TASKS_PER_MODE = 3
@@ -88,7 +89,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         if modulation is not None:
             learner = MuMoMAML(
                 *parts,
-                encoder=BiLSTMEncoder(config.encoder_units),
+                encoder=ENCODERS[config.encoder](config.encoder_units),
                 modulation_network=ModulationNetwork(modulation, config.hidden_units),
             )
         else:
