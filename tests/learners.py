@@ -38,7 +38,13 @@ def make_batch(seed=0, num_tasks=NUM_TASKS, num_shots=NUM_SHOTS, num_queries=NUM
 
 
 def make_learner(
-    method="maml", modulation=None, factored=True, seed=3, bias_transformation_size=2, **loop
+    method="maml",
+    modulation=None,
+    factored=True,
+    seed=3,
+    bias_transformation_size=2,
+    encoder=BiLSTMEncoder,
+    **loop,
 ):
     """A learner with weights large enough that five steps change its predictions."""
     keras.utils.set_random_seed(seed)
@@ -59,7 +65,7 @@ def make_learner(
             network,
             inner_loop,
             mean_squared_error,
-            encoder=BiLSTMEncoder(4),
+            encoder=encoder(4),
             modulation_network=ModulationNetwork(layer, HIDDEN),
         )
     else:

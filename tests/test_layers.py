@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
+from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork, PairEncoder
 from mmaml_tf.layers.dense import BiasTransformation, FastDense
 from mmaml_tf.layers.fast_weights import (
     FactoredWeights,
@@ -153,6 +153,25 @@ def test_encoder_unrolled_equals_looped(float64):
     anything = tf.TensorSpec([None, None, 1], tf.float64)
     looped = tf.function(encoder.call, input_signature=[anything, anything])
     np.testing.assert_allclose(looped(x, y), encoder(x, y), rtol=1e-12)
+
+
+def test_pair_encoder_written_out_in_any_order(float64):
+    encoder = PairEncoder(3)
+    encoder.build((None, None, 2))
+    for variable in encoder.trainable_variables:
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    x, y = np.random.default_rng(0).normal(size=(2, 1, 4, 1))
+    f1, f2, g1, g2 = (
+        lambda h, layer=layer: h @ layer.get_weights()[0] + layer.get_weights()[1]
+        for layer in (*encoder.of_pairs, *encoder.of_task)
+    )
+    points = np.concatenate([x[0], y[0]], -1)
+    pairs = [np.concatenate([a, b]) for a in points for b in points]
+    pooled = np.mean([np.maximum(f2(np.maximum(f1(pair), 0)), 0) for pair in pairs], 0)
+    expected = g2(np.maximum(g1(pooled), 0))
+    for order in ([0, 1, 2, 3], [2, 0, 3, 1]):
+        actual = encoder(tf.constant(x[:, order]), tf.constant(y[:, order]))
+        np.testing.assert_allclose(actual[0], expected, rtol=1e-10)
 
 
 def test_modulation_network_has_one_head_per_block():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmaml_tf.encoders import PairEncoder
 from tests.learners import CASES, make_batch, make_learner, meta_gradient
 
 # Central differences with h = 1e-6 in float64 are good to about h^2 + 1e-16 / h, relative 1e-9;
@@ -18,7 +19,15 @@ STEP, TOLERANCE = 1e-6, 1e-6
 )
 @pytest.mark.parametrize(("method", "modulation"), CASES)
 def test_against_finite_differences(float64, method, modulation, clip_norm, factored):
-    learner = make_learner(method, modulation, factored, clip_norm=clip_norm)
+    check(make_learner(method, modulation, factored, clip_norm=clip_norm))
+
+
+def test_of_the_pair_encoder(float64):
+    check(make_learner("mumomaml", "film", encoder=PairEncoder))
+
+
+def check(learner):
+    """Compares every variable's meta-gradient along a random direction."""
     batch = make_batch()
     loss_of = tf.function(lambda: tf.reduce_mean(learner.meta_loss(batch)[0]))
     _, gradients = tf.function(lambda: meta_gradient(learner, batch))()
