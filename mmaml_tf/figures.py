@@ -60,7 +60,7 @@ def adaptation_curves(
     """
     modes = list(next(iter(evaluations.values()))["mode"].unique())
     figure, panels = plt.subplots(
-        1, len(modes), figsize=(3.2 * len(modes), 3.2), sharey=True, squeeze=False
+        1, len(modes), figsize=(max(4.5, 3.2 * len(modes)), 3.2), sharey=True, squeeze=False
     )
     for axes, mode in zip(panels[0], modes, strict=True):
         for label, table in evaluations.items():
