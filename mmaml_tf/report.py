@@ -22,18 +22,25 @@ class ReportedRun:
       domain: built from the run's own config.
       folder: of the run.
       evaluated: where its evaluation.csv is, if not there (`--checkpoint` writes elsewhere).
+      label: for tables and legends; empty for the run's own, with what tells it from others.
 
     Raises:
       RunError: if the run was not evaluated.
     """
 
-    def __init__(self, domain: Domain, folder: RunFolder, evaluated: RunFolder | None = None):
+    def __init__(
+        self,
+        domain: Domain,
+        folder: RunFolder,
+        evaluated: RunFolder | None = None,
+        label: str = "",
+    ):
         evaluation_file = (evaluated or folder).evaluation_file
         for file in (evaluation_file, folder.metrics_file):
             if not file.exists():
                 raise RunError(f"{file.parent} has no {file.name}: --mode=evaluate makes it")
         self.domain = domain
-        self.label = domain.config.label
+        self.label = label
         self.folder = folder
         self.evaluation = pd.read_csv(evaluation_file)
         self.metrics = pd.read_csv(folder.metrics_file)
@@ -56,7 +63,7 @@ def report(runs: Sequence[ReportedRun], folder: Path) -> None:
     if len(domains) > 1:
         raise RunError(f"a report compares runs of one domain, not of {', '.join(sorted(domains))}")
     for run, label in zip(runs, distinct_labels([run.domain.config for run in runs]), strict=True):
-        run.label = label
+        run.label = run.label or label
     tables = f"{comparison_table(runs)}\n\n{origin_table(runs)}"
     print(tables)
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,8 @@ def regenerate(domain: str, measure: bool) -> None:
         built = registration.build(config)
         if measure or not output.evaluation_file.exists():
             experiment.evaluate(built, packed, output)
-        runs.append(ReportedRun(built, packed, output))
+        label = packed.path.name.removesuffix("-seed0")
+        runs.append(ReportedRun(built, packed, output, label))
     report(runs, ROOT / "results" / domain)
 
 
