@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from results import tables
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -54,10 +52,3 @@ def test_requirements_are_pinned_and_locked():
         assert re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line), line
         name, version = re.sub(r"\[\w+\]", "", line).lower().split("==")
         assert f"{name.replace('_', '-')}=={version}" in lock.replace("_", "-"), line
-
-
-def test_readme_has_the_results_as_they_are():
-    readme = (ROOT / "README.md").read_text()
-    assert tables.updated(readme) == readme
-    changed = readme.replace(" ± ", " +- ")
-    assert tables.updated(changed).count(" ± ") > 20
