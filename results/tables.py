@@ -25,6 +25,7 @@ REGRESSION = (
     ("MuMoMAML, sigmoid", {2: "1.4992 / 0.3414", 3: "2.4047 / 0.4414"}, "mumomaml-sigmoid-seed0"),
     ("MuMoMAML, FiLM", {2: "1.7094 / 0.3125", 3: "1.9234 / 0.4048"}, "mumomaml-film-seed0"),
     ("MuMoMAML, FiLM, `--lr_schedule=cosine`", {}, "mumomaml-film-cosine-seed0"),
+    ("MuMoMAML, FiLM, tuned", {}, "mumomaml-film-tuned-seed0"),
 )
 RETURNS = (
     ("MuMoMAML, FiLM", "mumomaml-film-seed0"),
