@@ -4,6 +4,7 @@ import math
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -59,11 +60,15 @@ class KeepBest(keras.callbacks.Callback):
         self.score = score
         self.over = over
 
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Takes up the scores that a resumed run had."""
+        self.scores = deque(self.folder.metrics(self.name), maxlen=self.over)
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Validates."""
         score = self.score()
-        earlier = self.folder.metrics(self.name)[1 - self.over :] if self.over > 1 else []
-        recent = sum([*earlier, score]) / (len(earlier) + 1)
+        self.scores.append(score)
+        recent = sum(self.scores) / len(self.scores)
         if logs is not None:
             logs[self.name] = score
             if self.over > 1:

@@ -173,6 +173,8 @@ class FewShotConfig(RunConfig):
     num_queries: int
     eval_queries: int
 
+    RESUMABLE: ClassVar[tuple[str, ...]] = (*RunConfig.RESUMABLE, "eval_queries")
+
     def __post_init__(self):
         super().__post_init__()
         for field in ("num_shots", "num_queries", "eval_queries"):

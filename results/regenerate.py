@@ -48,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("domain", nargs="*", choices=[*packed, []], help="default: all packed")
+    parser.add_argument("domain", nargs="*", help=f"of {', '.join(packed)}; default: all")
     parser.add_argument("--measure", action="store_true", help="evaluate the weights first")
     chosen = parser.parse_args(arguments)
+    unknown = set(chosen.domain) - set(packed)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(packed)}")
     FLAGS(["regenerate"])
     for domain in chosen.domain or packed:
         regenerate(domain, chosen.measure)

@@ -51,13 +51,7 @@ class OmniglotConfig(FewShotConfig):
     validation_tasks: int
 
     METHODS = ("maml", "mumomaml")  # Multi-MAML needs modes
-    RESUMABLE = (
-        *FewShotConfig.RESUMABLE,
-        "eval_queries",
-        "task_batching",
-        "bn_statistics",
-        "data_dir",
-    )
+    RESUMABLE = (*FewShotConfig.RESUMABLE, "task_batching", "bn_statistics", "data_dir")
 
     def __post_init__(self):
         super().__post_init__()

@@ -148,6 +148,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         )
         batch = self.tasks.sample(*draw, config.num_shots, num_queries=1)
         grid = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
+        curves = self.tasks.curves(*draw, grid).numpy()
         query_x = tf.tile(grid[None, :, None], [len(batch.mode), 1, 1])
         before, after = [], []
         for index, (label, learner) in enumerate(learners.items()):
@@ -160,7 +161,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         def figure(predicted: Sequence[Prediction]) -> Figure:
             return predictions(
                 grid,
-                self.tasks.curves(*draw, grid).numpy(),
+                curves,
                 batch.support,
                 self.config.modes,
                 batch.mode.numpy(),
