@@ -91,7 +91,13 @@ EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at ev
 # Settings that the domains with fully connected networks share.
 DENSE = (
     absl_flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers: 100,100,100."),
-    absl_flags.DEFINE_integer("encoder_units", None, "Recurrent cells of the task encoder."),
+    absl_flags.DEFINE_string(
+        "encoder",
+        None,
+        "mumomaml's task encoder. Regression: lstm (default, as published) or pairs; reinforcement "
+        "learning: moments (default) or gru (as published).",
+    ),
+    absl_flags.DEFINE_integer("encoder_units", None, "Width of the task encoder."),
 )
 
 _all_settings = {holder.name for holder in _COMMON}

@@ -6,7 +6,6 @@ from absl import flags as absl_flags
 
 from flags import common
 from mmaml_tf.regression.config import (
-    ENCODERS,
     QUICK_SETTINGS,
     WEIGHT_FORMS,
     RegressionConfig,
@@ -19,9 +18,6 @@ _FLAGS = common.settings(
     absl_flags.DEFINE_float("noise_stddev", None, "Of the Gaussian noise on every y."),
     absl_flags.DEFINE_integer(
         "bias_transformation_size", None, "Learned vector appended to the input; 0 for none."
-    ),
-    absl_flags.DEFINE_enum(
-        "encoder", None, ENCODERS, "Task encoder: the published one, or one of point pairs."
     ),
     absl_flags.DEFINE_enum(
         "fast_weights", None, WEIGHT_FORMS, "auto: factored where that is cheaper."

@@ -5,7 +5,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from flags import common
-from mmaml_tf.rl.config import ENCODER_INPUTS, RlConfig, paper_settings, quick_settings
+from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
 
 _FLAGS = common.settings(
     *common.DENSE,
@@ -16,9 +16,6 @@ _FLAGS = common.settings(
     common.EVAL_STEPS,
     absl_flags.DEFINE_float("discount", None, "Gamma."),
     absl_flags.DEFINE_float("gae_lambda", None, "Lambda of generalised advantage estimation."),
-    absl_flags.DEFINE_enum(
-        "encoder_inputs", None, ENCODER_INPUTS, "What mumomaml's task encoder reads."
-    ),
     absl_flags.DEFINE_float("max_kl", None, "TRPO's limit on the adapted policies' divergence."),
     absl_flags.DEFINE_integer("cg_iterations", None, "Conjugate gradient iterations."),
     absl_flags.DEFINE_float("cg_damping", None, "Added to the curvature's diagonal."),

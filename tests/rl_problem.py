@@ -13,7 +13,7 @@ from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.layers.modulation import MODULATIONS
 from mmaml_tf.rl.config import RlConfig, paper_settings
 from mmaml_tf.rl.domain import RlDomain
-from mmaml_tf.rl.encoder import TrajectoryEncoder
+from mmaml_tf.rl.encoder import GRUEncoder
 from mmaml_tf.rl.learner import Experience, MetaPolicy
 from mmaml_tf.rl.policy import GaussianPolicy
 from mmaml_tf.rl.rollouts import PolicyData, Rollouts
@@ -79,14 +79,14 @@ def tiny_domain(method="mumomaml", name="navigation_2d", env_id=None, goals=None
     return RlDomain(config, env_id or ENV_IDS[name], goals)
 
 
-def make_learner(modulation="film", num_steps=1, seed=3, **loop):
+def make_learner(modulation="film", num_steps=1, seed=3, encoder=GRUEncoder, **loop):
     """A small learner with generic weights, in Keras's current float type."""
     keras.utils.set_random_seed(seed)
     layer = MODULATIONS[modulation]() if modulation else None
     learner = MetaPolicy(
         GaussianPolicy(HIDDEN, ACT, layer, activation="tanh"),
         InnerLoop(num_steps, learning_rate=0.3, **loop),
-        TrajectoryEncoder(3) if modulation else None,
+        encoder(3) if modulation else None,
         ModulationNetwork(layer, HIDDEN) if modulation else None,
     )
     learner.build_for(OBS)

@@ -1,13 +1,27 @@
 """Gaussian policies and the trajectory encoder."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
 
 from mmaml_tf.rl import policy
+from mmaml_tf.rl.encoder import GRUEncoder, MomentEncoder
 from mmaml_tf.rl.rollouts import Rollouts
-from tests.rl_problem import ACT, HIDDEN, HORIZON, OBS, make_experience, make_learner, make_rollouts
+from tests.rl_problem import (
+    ACT,
+    BANDIT_GOALS,
+    HIDDEN,
+    HORIZON,
+    OBS,
+    make_experience,
+    make_learner,
+    make_rollouts,
+    tiny_domain,
+)
+
+ENCODERS = pytest.mark.parametrize("encoder", [GRUEncoder, MomentEncoder])
 
 
 def outputs_of(seed, *shape, size=3):
@@ -109,9 +123,10 @@ def test_every_hidden_layer_is_modulated(modulation):
         assert np.abs(moved - plain).max() > 1e-4
 
 
-def test_encoder_reads_every_step_of_every_trajectory_and_none_after_the_end():
-    learner = make_learner()
-    for layer in learner.encoder.trajectory_layers + learner.encoder.task_layers:
+@ENCODERS
+def test_encoder_reads_every_step_of_every_trajectory_and_none_after_the_end(encoder):
+    learner = make_learner(encoder=encoder)
+    for layer in learner.encoder.of_trajectory + learner.encoder.of_task:
         layer.activation = tf.tanh  # no unit that is off hides a step
     rollouts = make_rollouts(num_rollouts=2)
     embedding = learner.encoder(rollouts)
@@ -125,10 +140,42 @@ def test_encoder_reads_every_step_of_every_trajectory_and_none_after_the_end():
             assert (difference[task] > 1e-7) == bool(rollouts.mask[task, episode, step])
 
 
-def test_encoder_does_not_care_for_the_order_or_number_of_trajectories():
-    learner = make_learner()
+@ENCODERS
+def test_encoder_does_not_care_for_the_order_or_number_of_trajectories(encoder):
+    learner = make_learner(encoder=encoder)
     rollouts = make_rollouts(num_rollouts=2)
     swapped = Rollouts(*(part[:, ::-1] for part in rollouts))
     doubled = Rollouts(*(tf.concat([part, part], 1) for part in rollouts))
     for other in (swapped, doubled):
         np.testing.assert_allclose(learner.encoder(other), learner.encoder(rollouts), atol=1e-6)
+
+
+def test_moments_are_numpys():
+    """Over the live steps of each trajectory, whatever stands after its end."""
+    encoder = MomentEncoder(3)
+    lengths, width = [9, 4], 4
+    steps = np.random.default_rng(0).normal([0, 5, -1, -8], [1, 2, 0.1, 3], size=(2, 9, width))
+    mask = np.arange(9) < np.array(lengths)[:, None]
+    summary = encoder.summary(tf.constant(steps), tf.constant(mask.astype(float))).numpy()
+    assert summary.shape == (2, encoder.build_summary(width))
+    for row, live in zip(summary, (steps[i, :n] for i, n in enumerate(lengths)), strict=True):
+        expected = np.concatenate([live.mean(0), live.std(0)])
+        expected = np.sign(expected) * np.log1p(np.abs(expected))
+        correlation = np.corrcoef(live.T)[-1, :-1]
+        # The deviation is of the variance plus 1e-6, so that numbers at rest are no division by 0.
+        np.testing.assert_allclose(row, [*expected, *correlation], rtol=0, atol=1e-3)
+    still = encoder.summary(tf.ones([1, 9, width]), tf.ones([1, 9])).numpy()
+    assert np.isfinite(still).all() and np.abs(still[0, -3:]).max() < 1e-3
+
+
+def test_moments_tell_what_a_bandit_pays_for():
+    """A linear classifier of v at random weights; chance is a half."""
+    keras.utils.set_random_seed(0)
+    domain = tiny_domain(env_id="TestBandit-v0", goals=BANDIT_GOALS, encoder_units=16)
+    learner = domain.build_learner()
+    rng = np.random.default_rng(0)
+    goals, modes = BANDIT_GOALS.sample(rng, 200)
+    v = domain.collector(learner).collect(goals, [], rng).embedding.numpy()
+    v = np.concatenate([v, np.ones([200, 1])], 1)
+    weights, *_ = np.linalg.lstsq(v[:100], 2.0 * modes[:100] - 1.0, rcond=None)
+    assert ((v[100:] @ weights > 0) == modes[100:]).mean() > 0.9

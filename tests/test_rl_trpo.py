@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmaml_tf.rl import trpo
+from mmaml_tf.rl.encoder import MomentEncoder
 from mmaml_tf.rl.meta_trpo import MetaTrpo
 from tests.rl_problem import make_experience, make_learner
 
@@ -76,7 +77,11 @@ CASES = [(None, 1), ("film", 1), ("sigmoid", 2), ("softmax", 0)]
 
 @pytest.mark.parametrize(("modulation", "num_steps"), CASES)
 def test_meta_gradient_against_finite_differences(modulation, num_steps, float64):
-    learner = make_learner(modulation, num_steps)
+    check_gradient(make_learner(modulation, num_steps))
+
+
+def check_gradient(learner):
+    """Compares the meta-gradient along random directions."""
     experience = make_experience(learner)
     meta = updater(learner)
     _, gradient, old_outputs, _ = meta.gradient(experience)
@@ -91,6 +96,10 @@ def test_meta_gradient_against_finite_differences(modulation, num_steps, float64
             shift(meta.variables, -sign * epsilon * direction)
         slope = (losses[0] - losses[1]) / (2 * epsilon)
         np.testing.assert_allclose(slope, gradient.numpy() @ direction, rtol=1e-6)
+
+
+def test_meta_gradient_of_the_moment_encoder(float64):
+    check_gradient(make_learner(encoder=MomentEncoder))
 
 
 def test_first_order_gradient_differs():

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmaml_tf.config import BASELINES, RunConfig
 
-ENCODER_INPUTS = ("products", "steps")
+ENCODERS = ("moments", "gru")
 # Common settings that TRPO has no use for, with the only value that is allowed.
 _UNUSED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None, "jit_compile": False}
 
@@ -27,8 +27,8 @@ class RlConfig(RunConfig):
       discount: gamma.
       gae_lambda: lambda of generalised advantage estimation.
       hidden_units: widths of the policy's hidden layers.
-      encoder_units: GRU cells and v's size in the task encoder (used by mumomaml).
-      encoder_inputs: what the task encoder reads: "products" or "steps" (`TrajectoryEncoder`).
+      encoder_units: width of the task encoder and of v (used by mumomaml).
+      encoder: "moments" of a trajectory (`MomentEncoder`), or a "gru" over it, as published.
       max_kl: TRPO's limit on the mean divergence of the adapted policies.
       cg_iterations: of conjugate gradients.
       cg_damping: added to the curvature's diagonal.
@@ -45,7 +45,7 @@ class RlConfig(RunConfig):
     gae_lambda: float
     hidden_units: tuple[int, ...]
     encoder_units: int
-    encoder_inputs: str
+    encoder: str
     max_kl: float
     cg_iterations: int
     cg_damping: float
@@ -74,11 +74,7 @@ class RlConfig(RunConfig):
             "query_stride",
         ):
             self.require_at_least(field, 1)
-        self.require(
-            "encoder_inputs",
-            self.encoder_inputs in ENCODER_INPUTS,
-            f"choose from {', '.join(ENCODER_INPUTS)}",
-        )
+        self.require("encoder", self.encoder in ENCODERS, f"choose from {', '.join(ENCODERS)}")
         for field in ("max_kl", "cg_damping"):
             self.require_positive(field)
         for field in ("discount", "gae_lambda"):
@@ -113,7 +109,7 @@ class RlConfig(RunConfig):
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
     """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3).
 
-    Ours: the encoder's inputs ([2019 code] reads plain steps) and, where they are silent, the
+    Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the
     damping, the strides of the curvature and the 40 evaluation tasks.
     """
     return dict(
@@ -141,7 +137,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         gae_lambda=1.0,
         hidden_units=(100, 100),
         encoder_units=64,
-        encoder_inputs="products",
+        encoder="moments",
         max_kl=0.01,
         cg_iterations=10,
         cg_damping=0.01,

@@ -18,7 +18,7 @@ from mmaml_tf.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.collection import Collector
 from mmaml_tf.rl.config import RlConfig
-from mmaml_tf.rl.encoder import TrajectoryEncoder
+from mmaml_tf.rl.encoder import GRUEncoder, MomentEncoder
 from mmaml_tf.rl.export import export_policy
 from mmaml_tf.rl.figures import navigation_trajectories
 from mmaml_tf.rl.learner import Logs, MetaPolicy
@@ -29,6 +29,7 @@ from mmaml_tf.rl.sampler import Sampler
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskStream
 
+ENCODERS = {"moments": MomentEncoder, "gru": GRUEncoder}
 METRIC = "return"
 LABEL = "mean return"
 # The best training return picks the model ([MAML]), as the mean over this many logging intervals:
@@ -86,9 +87,7 @@ class RlDomain:
         keras.utils.set_random_seed(config.seed)
         modulation, encoder, modulation_network = modulation_of(config), None, None
         if modulation is not None:
-            encoder = TrajectoryEncoder(
-                config.encoder_units, products=config.encoder_inputs == "products"
-            )
+            encoder = ENCODERS[config.encoder](config.encoder_units)
             modulation_network = ModulationNetwork(modulation, config.hidden_units)
         learner = MetaPolicy(
             GaussianPolicy(config.hidden_units, self.sampler.action_size, modulation),
