@@ -117,7 +117,7 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
       own: the domain's own flags (what `settings` returned); the common ones are added.
 
     Raises:
-      ConfigError: if a setting of another domain was made, or one can't be read.
+      ConfigError: if a setting of another domain or method was made, or one can't be read.
     """
     allowed = {holder.name for holder in _COMMON} | set(own)
     chosen: dict[str, Any] = {}
@@ -128,6 +128,12 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
         if name not in allowed:
             raise ConfigError(name, flag.value, f"not a setting of --domain={FLAGS.domain}")
         chosen[name] = flag.value
+    if "encoder" in chosen and FLAGS.method != "mumomaml":
+        raise ConfigError(
+            "encoder",
+            chosen["encoder"],
+            f"only --method=mumomaml has a task encoder; drop it for --method={FLAGS.method}",
+        )
     if "hidden_units" in chosen:
         widths = chosen["hidden_units"]
         try:

@@ -35,6 +35,8 @@ def in_empty_folder(tmp_path, monkeypatch):
         ([*BASE, "--meta_batch_size=7"], ["--meta_batch_size=7", "2 modes"]),
         ([*BASE, "--modulation=film", "--method=maml"], ["--modulation=film", "mumomaml"]),
         ([*BASE, "--modulation=gating"], ["--modulation=gating", "film, sigmoid, softmax"]),
+        ([*BASE, "--encoder=pairs", "--method=maml"], ["--encoder=pairs", "mumomaml"]),
+        ([*BASE, "--encoder=gru"], ["--encoder=gru", "lstm, pairs"]),
         ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
         ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
         ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),
