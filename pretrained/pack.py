@@ -1,14 +1,15 @@
 """Keeps a trained run's weights here, without what only training needs.
 
-    python -m pretrained.pack runs/regression_2mode/maml/seed0 [another ...]
+    python -m pretrained.pack runs/regression_2mode/maml/seed0 [another ...] [--resumable]
 
 Each becomes pretrained/<domain>/<label>-seed<N>, or `name` if given as `run=name`:
 config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate
---checkpoint=` reads.
+--checkpoint=` reads. With --resumable also the newest checkpoint whole, so that a copy of the
+folder in the place where the run was is the run, and its command continues it.
 """
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from flags.common import FLAGS
@@ -20,7 +21,7 @@ from run_experiment import held_run, registered_domains
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pack(source: RunFolder, name: str = "") -> Path:
+def pack(source: RunFolder, name: str = "", resumable: bool = False) -> Path:
     """Packs one run, replacing what was packed of it before; returns where."""
     config, registration = held_run(registered_domains(), source)
     learner = registration.build(config).build_learner()
@@ -28,16 +29,35 @@ def pack(source: RunFolder, name: str = "") -> Path:
     name = name or f"{config.label}-seed{config.seed}"
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
     shutil.rmtree(target.path, ignore_errors=True)
-    target.checkpoints.mkdir(parents=True)
-    Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
+    if resumable:
+        newest = Checkpoints(source.checkpoints, learner).saved_iterations()[0]
+        target.checkpoints.mkdir(parents=True)
+        for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
+            shutil.copy(file, target.checkpoints)
+        if source.best_checkpoint.exists():
+            shutil.copytree(source.best_checkpoint, target.best_checkpoint)
+    else:
+        target.checkpoints.mkdir(parents=True)
+        Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
     for file in ("config_file", "metrics_file", "provenance_file"):
         if getattr(source, file).exists():
             shutil.copy(getattr(source, file), getattr(target, file))
     return target.path
 
 
-if __name__ == "__main__":
-    FLAGS(sys.argv[:1])
-    for argument in sys.argv[1:]:
+def main() -> None:
+    """Parses the command line, packs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", help="run folders, or folder=name")
+    parser.add_argument("--resumable", action="store_true", help="keep what continues training")
+    chosen = parser.parse_args()
+    FLAGS(["pack"])
+    for argument in chosen.runs:
         path, _, name = argument.partition("=")
-        print(pack(RunFolder(path), name).relative_to(ROOT))
+        print(pack(RunFolder(path), name, chosen.resumable).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -160,6 +160,24 @@ def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
     assert first == again
 
 
+def test_packed_run_goes_on(capsys, in_empty_folder, monkeypatch):
+    for iterations in (10, 20):
+        folder = f"--output_dir=run{iterations}"
+        assert command(*BASE, f"--iterations={iterations}", folder) == 0
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    FLAGS(["pack.py"])
+    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
+    packed = pack.pack(RunFolder("run10"), resumable=True)
+    capsys.readouterr()
+    assert command(*BASE, "--iterations=20", f"--output_dir={packed}") == 0
+    assert "resuming at iteration 10" in capsys.readouterr().out
+    whole, parts = (
+        (folder / "evaluation.csv").read_text() for folder in (in_empty_folder / "run20", packed)
+    )
+    assert whole == parts
+
+
 def test_evaluate_again_with_other_tasks(capsys, in_empty_folder):
     arguments = [*BASE, "--iterations=10", "--output_dir=run"]
     assert command(*arguments) == 0
