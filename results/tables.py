@@ -67,27 +67,6 @@ def regression() -> str:
     return markdown.table(head, rows)
 
 
-def quick() -> str:
-    """Two modes with --preset=quick."""
-    rows = pd.read_csv(RESULTS / "regression_2mode" / "quick_report" / "evaluation.csv")
-    by_key = rows.set_index(["method", "step", "mode"])
-    columns = [(0, "all"), (5, "all"), (5, "sinusoid"), (5, "linear")]
-    head = ["method", "before any step", "after 5 steps", "sine waves", "lines"]
-    return markdown.table(
-        head,
-        [
-            [
-                label,
-                *(
-                    f"{by_key['mean'][method, *key]:.4f} ± {by_key['ci95'][method, *key]:.4f}"
-                    for key in columns
-                ),
-            ]
-            for label, method in (("MAML", "maml"), ("MuMoMAML, FiLM", "mumomaml-film"))
-        ],
-    )
-
-
 def returns(domain: str) -> str:
     """Mean returns in a reinforcement-learning domain, after every update."""
     rows = [[label, *cells(f"{domain}/{run}", 1)] for label, run in RETURNS]
@@ -118,7 +97,7 @@ def cheetah_speed() -> str:
     return returns("cheetah_speed")
 
 
-TABLES = (quick, regression, navigation, cheetah_speed, omniglot)
+TABLES = (regression, navigation, cheetah_speed, omniglot)
 
 
 def updated(text: str) -> str:
