@@ -10,11 +10,13 @@ folder in the place where the run was is the run, and its command continues it.
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from flags.common import FLAGS
 from mmaml_tf import supervised
 from mmaml_tf.checkpoints import Checkpoints
+from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder
 from run_experiment import held_run, registered_domains
 
@@ -22,22 +24,27 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pack(source: RunFolder, name: str = "", resumable: bool = False) -> Path:
-    """Packs one run, replacing what was packed of it before; returns where."""
+    """Packs one run, replacing what was packed of it before; returns where.
+
+    Raises:
+      RunError: if there is no run, or it is the packed one itself.
+    """
     config, registration = held_run(registered_domains(), source)
     learner = registration.build(config).build_learner()
     iteration = supervised.restore(learner, source)
     name = name or f"{config.label}-seed{config.seed}"
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
+    if target.path.resolve() == source.path.resolve():
+        raise RunError(f"{source.path} is packed already")
     shutil.rmtree(target.path, ignore_errors=True)
+    target.checkpoints.mkdir(parents=True)
     if resumable:
         newest = Checkpoints(source.checkpoints, learner).saved_iterations()[0]
-        target.checkpoints.mkdir(parents=True)
         for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
             shutil.copy(file, target.checkpoints)
         if source.best_checkpoint.exists():
             shutil.copytree(source.best_checkpoint, target.best_checkpoint)
     else:
-        target.checkpoints.mkdir(parents=True)
         Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
     for file in ("config_file", "metrics_file", "provenance_file"):
         if getattr(source, file).exists():
@@ -56,7 +63,10 @@ def main() -> None:
     FLAGS(["pack"])
     for argument in chosen.runs:
         path, _, name = argument.partition("=")
-        print(pack(RunFolder(path), name, chosen.resumable).relative_to(ROOT))
+        try:
+            print(pack(RunFolder(path), name, chosen.resumable).relative_to(ROOT))
+        except RunError as error:
+            sys.exit(f"pack: {error}")
 
 
 if __name__ == "__main__":

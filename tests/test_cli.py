@@ -37,6 +37,7 @@ def in_empty_folder(tmp_path, monkeypatch):
         ([*BASE, "--modulation=gating"], ["--modulation=gating", "film, sigmoid, softmax"]),
         ([*BASE, "--encoder=pairs", "--method=maml"], ["--encoder=pairs", "mumomaml"]),
         ([*BASE, "--encoder=gru"], ["--encoder=gru", "lstm, pairs"]),
+        ([*BASE, "--method=oracle"], ["--method=oracle", "maml, multi_maml, mumomaml"]),
         ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
         ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
         ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),

@@ -60,7 +60,7 @@ class RegressionConfig(FewShotConfig):
 
 # About the 90th percentile of a trained MuMoMAML's gradient norms at the first inner step, and
 # the 99.9th of a trained Multi-MAML's, whose steps start from larger errors.
-INNER_CLIP_NORMS = {"maml": None, "multi_maml": 1000.0, "mumomaml": 100.0}
+INNER_CLIP_NORMS = {"multi_maml": 1000.0, "mumomaml": 100.0}
 
 
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         meta_lr=0.001,
         lr_schedule="constant",
         first_order=False,
-        inner_clip_norm=INNER_CLIP_NORMS[method],
+        inner_clip_norm=INNER_CLIP_NORMS.get(method),
         inner_clip_value=None,
         meta_clip_norm=2.0,
         jit_compile=False,

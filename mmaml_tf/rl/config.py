@@ -109,8 +109,8 @@ class RlConfig(RunConfig):
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
     """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3).
 
-    Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the
-    damping, the strides of the curvature and the 40 evaluation tasks.
+    Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the damping, the strides
+    of the curvature and the 40 evaluation tasks.
     """
     return dict(
         domain=domain,
