@@ -89,7 +89,11 @@ def embedding_map(
     """
     chosen = np.random.default_rng(seed).permutation(len(embeddings))[:MAX_EMBEDDED]
     perplexity = min(30.0, (len(chosen) - 1) / 3)
-    points = TSNE(perplexity=perplexity, random_state=seed).fit_transform(embeddings[chosen])
+    # The default start divides by the first principal component's deviation: where an encoder says
+    # the same of every task, that is zero, and scikit-learn crashes on what comes of it.
+    start = "pca" if np.ptp(embeddings[chosen], axis=0).max() > 0 else "random"
+    tsne = TSNE(perplexity=perplexity, init=start, random_state=seed)
+    points = tsne.fit_transform(embeddings[chosen])
     figure, axes = plt.subplots(figsize=(4.5, 4.5))
     for index, name in enumerate(names):
         members = points[labels[chosen] == index]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mmaml_tf import figures
 from mmaml_tf.evaluation import TaskResults, summarise
 from mmaml_tf.tasks import TaskStream
 from tests.runs import tiny_domain
@@ -61,3 +62,8 @@ def test_evaluation_in_several_batches_has_every_mode_equally():
     results = domain.evaluate(domain.build_learner())
     np.testing.assert_array_equal(np.bincount(results.modes), [403] * 3)
     assert len(np.unique(results.losses[:, 0])) > 1200  # no batch was met twice
+
+
+def test_embeddings_that_are_all_the_same_are_drawn():
+    drawn = figures.embedding_map(np.ones([4, 3], np.float32), np.array([0, 1, 0, 1]), ("a", "b"))
+    assert all(np.isfinite(part.get_offsets()).all() for part in drawn.axes[0].collections)
