@@ -55,6 +55,11 @@ def cells(run: str, decimals: int, scale: float = 1.0) -> list[str]:
     ]
 
 
+def linked(text: str, run: str) -> str:
+    """A cell that leads to its run's folder."""
+    return f"[{text}]({RESULTS.name}/{run})"
+
+
 def regression() -> str:
     """The paper's Table 1: before / after the inner steps."""
     head = ["before / after 5 steps"]
@@ -62,16 +67,21 @@ def regression() -> str:
     for modes in (2, 3):
         head += [f"{modes} modes, paper", f"{modes} modes, ours"]
         for row, (_, paper, run) in zip(rows, REGRESSION, strict=True):
-            ours = cells(f"regression_{modes}mode/{run}", 4)
-            row += [paper.get(modes, ""), f"{ours[0]} / {ours[-1]}" if ours else NOT_RUN]
+            folder = f"regression_{modes}mode/{run}"
+            ours = cells(folder, 4)
+            row.append(paper.get(modes, ""))
+            row.append(linked(f"{ours[0]} / {ours[-1]}", folder) if ours else NOT_RUN)
     return markdown.table(head, rows)
 
 
 def returns(domain: str) -> str:
     """Mean returns in a reinforcement-learning domain, after every update."""
-    rows = [[label, *cells(f"{domain}/{run}", 1)] for label, run in RETURNS]
-    head = ["method", "after modulation", "1 update", "2 updates", "3 updates"]
-    return markdown.table(head, [row for row in rows if len(row) > 1])
+    rows = []
+    for label, run in RETURNS:
+        folder = f"{domain}/{run}"
+        if ours := cells(folder, 1):
+            rows.append([label, *(linked(number, folder) for number in ours)])
+    return markdown.table(["method", "after modulation", "1 update", "2 updates", "3 updates"], rows)
 
 
 def omniglot() -> str:
@@ -80,8 +90,9 @@ def omniglot() -> str:
     for label, run in (("MAML", "maml"), ("MuMoMAML, FiLM", "mumomaml-film")):
         row = [label]
         for setting, num_steps, _ in OMNIGLOT:
-            ours = cells(f"omniglot/{run}-{setting}-seed0", 2, 100.0)
-            row.append(ours[num_steps] if ours else NOT_RUN)
+            folder = f"omniglot/{run}-{setting}-seed0"
+            ours = cells(folder, 2, 100.0)
+            row.append(linked(ours[num_steps], folder) if ours else NOT_RUN)
         rows.append(row)
     head = [name.replace("way-", "-way ").replace("shot", "-shot") for name, _, _ in OMNIGLOT]
     return markdown.table(["accuracy in %", *head], rows)
