@@ -76,12 +76,13 @@ def regression() -> str:
 
 def returns(domain: str) -> str:
     """Mean returns in a reinforcement-learning domain, after every update."""
+    head = ["method", "after modulation", "1 update", "2 updates", "3 updates"]
     rows = []
     for label, run in RETURNS:
         folder = f"{domain}/{run}"
         if ours := cells(folder, 1):
             rows.append([label, *(linked(number, folder) for number in ours)])
-    return markdown.table(["method", "after modulation", "1 update", "2 updates", "3 updates"], rows)
+    return markdown.table(head, rows)
 
 
 def omniglot() -> str:
