@@ -1,25 +1,14 @@
 """Any Keras model as a base network: the general, slower path."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mmaml_tf.base_network import BaseNetwork
 from mmaml_tf.layers.fast_weights import WeightGradient, num_tasks_of
-
-
-class TaskWeight(NamedTuple):
-    """One variable's fast values: [1, ...] before the first step, [tasks, ...] after it."""
-
-    values: tf.Tensor
-
-    def updated(self, gradient: WeightGradient, step_size: float | tf.Tensor) -> Self:
-        """values - step_size * gradient. `step_size` is a scalar or [tasks]."""
-        (part,) = gradient.parts
-        step_size = tf.reshape(step_size, [-1] + [1] * (part.shape.rank - 1))
-        return type(self)(self.values - step_size * part)
+from mmaml_tf.layers.materialised import TaskWeights
 
 
 class KerasNetwork(BaseNetwork):
@@ -42,17 +31,14 @@ class KerasNetwork(BaseNetwork):
         if not self.model.built:
             self.model.build((None, *input_shape[2:]))
 
-    def prior(self, groups: tf.Tensor | None = None) -> list[TaskWeight]:
+    def prior(self, groups: tf.Tensor | None = None) -> list[TaskWeights]:
         """theta as fast weights, one entry per trainable variable."""
-        return [
-            TaskWeight(tf.convert_to_tensor(variable)[None])
-            for variable in self.model.trainable_variables
-        ]
+        return [TaskWeights.prior(variable) for variable in self.model.trainable_variables]
 
     def forward(
         self,
         x: tf.Tensor,
-        fast: list[TaskWeight],
+        fast: list[TaskWeights],
         tau: Sequence[tf.Tensor] | None = None,
         watch: Callable[[tf.Tensor], None] | None = None,
     ) -> tuple[tf.Tensor, list[Any]]:
@@ -66,8 +52,9 @@ class KerasNetwork(BaseNetwork):
         num_tasks = num_tasks_of(x)
         weights = []
         for weight in fast:
-            shape = tf.concat([[num_tasks], tf.shape(weight.values)[1:]], 0)
-            weights.append(tf.broadcast_to(weight.values, shape))
+            (values,) = weight.parts
+            shape = tf.concat([[num_tasks], tf.shape(values)[1:]], 0)
+            weights.append(tf.broadcast_to(values, shape))
             if watch is not None:
                 watch(weights[-1])
         state = [tf.convert_to_tensor(v) for v in self.model.non_trainable_variables]
