@@ -104,12 +104,17 @@ def navigation() -> str:
     return returns("navigation_2d")
 
 
+def cheetah_location() -> str:
+    """Half-cheetah target location (Figure 3b)."""
+    return returns("cheetah_location")
+
+
 def cheetah_speed() -> str:
     """Half-cheetah target speed (Figure 3c)."""
     return returns("cheetah_speed")
 
 
-TABLES = (regression, navigation, cheetah_speed, omniglot)
+TABLES = (regression, navigation, cheetah_location, cheetah_speed, omniglot)
 
 
 def updated(text: str) -> str:

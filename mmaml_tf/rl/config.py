@@ -110,7 +110,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
     """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3).
 
     Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the damping, the strides
-    of the curvature and the 40 evaluation tasks.
+    of the curvature and the 200 evaluation tasks.
     """
     return dict(
         domain=domain,
@@ -128,7 +128,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         **_UNUSED,
         log_every=1,
         checkpoint_every=10,
-        eval_tasks=40,
+        eval_tasks=200,
         eval_seed=1,
         rollouts=20,
         embedding_trajectories=1,
@@ -149,5 +149,5 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
 
 def quick_settings(method: str) -> dict[str, Any]:
     """What `--preset=quick` changes: a few minutes on two cores."""
-    settings = dict(meta_batch_size=20, rollouts=10)
+    settings = dict(meta_batch_size=20, rollouts=10, eval_tasks=40)
     return settings if method == "random" else settings | dict(iterations=100)
