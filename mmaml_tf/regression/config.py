@@ -59,7 +59,7 @@ class RegressionConfig(FewShotConfig):
 
 
 # The 90th to 99th percentile of a trained learner's gradient norms at the first inner step
-# (benchmarks/inner_gradients.py); Multi-MAML's steps start from larger errors.
+# (benchmarks/percentiles.py); Multi-MAML's steps start from larger errors.
 INNER_CLIP_NORMS = {"multi_maml": 450.0, "mumomaml": 100.0}
 
 
