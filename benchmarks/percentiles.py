@@ -18,7 +18,9 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from flags.common import FLAGS
+from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch, TaskStream
 from run_experiment import held_run, registered_domains
@@ -49,7 +51,12 @@ def main() -> None:
 
     FLAGS(["percentiles"])
     folder = RunFolder(Path(args.checkpoint))
-    config, registration = held_run(registered_domains(), folder)
+    try:
+        config, registration = held_run(registered_domains(), folder)
+    except RunError as error:
+        parser.error(str(error))
+    if not isinstance(config, RegressionConfig):
+        parser.error(f"{folder.path} is a run of {config.domain}: give one of regression")
     domain = registration.build(dataclasses.replace(config, eval_tasks=args.eval_tasks))
     learner = domain.build_learner()
     domain.restore(learner, folder)
