@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="a run's folder")
     parser.add_argument("--gradient_tasks", type=int, default=12_000, help=f"in batches of {BATCH}")
     parser.add_argument("--eval_tasks", type=int, default=90_000)
+    parser.add_argument("--inner_clip_norm", type=float, help="instead of the run's; 0 for none")
     args = parser.parse_args()
 
     FLAGS(["percentiles"])
@@ -57,7 +58,9 @@ def main() -> None:
         parser.error(str(error))
     if not isinstance(config, RegressionConfig):
         parser.error(f"{folder.path} is a run of {config.domain}: give one of regression")
-    domain = registration.build(dataclasses.replace(config, eval_tasks=args.eval_tasks))
+    limit = config.inner_clip_norm if args.inner_clip_norm is None else args.inner_clip_norm
+    config = dataclasses.replace(config, eval_tasks=args.eval_tasks, inner_clip_norm=limit)
+    domain = registration.build(config)
     learner = domain.build_learner()
     domain.restore(learner, folder)
 
@@ -69,6 +72,7 @@ def main() -> None:
         for i in range(-(-args.gradient_tasks // BATCH))
     ]
     losses = domain.evaluate(learner).losses
+    print(f"mean error {losses[:, 0].mean():.4f}, after the steps {losses[:, -1].mean():.4f}")
     print(f"{'percentile':>16}" + "".join(f"{p:>10}" for p in PERCENTILES))
     for name, values in (
         ("error before", losses[:, 0]),
