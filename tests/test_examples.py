@@ -34,7 +34,9 @@ def test_pretrained_models_serve_without_this_code(code, tmp_path):
 
 def test_the_readme_serves_every_domain_that_has_a_model():
     served = {path.parent.name for path in (ROOT / "pretrained").glob("*/saved_model")}
-    assert served and served == {re.search(r"pretrained/(\w+)/", code)[1] for code in SERVING}
+    assert served
+    for domain in served:
+        assert re.search(rf"\b{domain}\b", "".join(SERVING)), domain
 
 
 def test_own_keras_model_is_meta_learned():
