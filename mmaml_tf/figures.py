@@ -27,7 +27,7 @@ def save(figure: Figure, path: Path) -> None:
 def training_curves(
     metrics: Mapping[str, pd.DataFrame], column: str, ylabel: str, yscale: str = "log"
 ) -> Figure:
-    """A metric over the iterations, one line per run.
+    """A metric over the iterations, one line per run: its running median, over the values.
 
     Args:
       metrics: the runs' metrics.csv, by label.
@@ -36,13 +36,24 @@ def training_curves(
       yscale: of the metric's axis.
     """
     figure, axes = plt.subplots(figsize=(6, 3.6))
-    for index, (label, table) in enumerate(metrics.items()):
-        values = table[column]
-        window = max(1, len(values) // 50)
-        axes.plot(table["iteration"], values, color=f"C{index}", alpha=0.25, linewidth=0.8)
-        smooth = values.rolling(window, center=True, min_periods=1).mean()
-        axes.plot(table["iteration"], smooth, color=f"C{index}", label=label)
-    axes.set(xlabel="meta-iteration", ylabel=ylabel, yscale=yscale)
+    axes.margins(y=0.1)
+    for label, table in metrics.items():
+        window = max(1, len(table) // 50)
+        smooth = table[column].rolling(window, center=True, min_periods=1).median()
+        axes.plot(table["iteration"], smooth, label=label)
+    # The axis is the smooth lines' alone: a single diverged inner loop would flatten all of them.
+    axes.set_yscale(yscale)
+    axes.set_ylim(axes.get_ylim())
+    for index, table in enumerate(metrics.values()):
+        axes.plot(
+            table["iteration"],
+            table[column],
+            color=f"C{index}",
+            alpha=0.25,
+            linewidth=0.8,
+            zorder=1,
+        )
+    axes.set(xlabel="meta-iteration", ylabel=ylabel)
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return figure

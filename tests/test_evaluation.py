@@ -1,6 +1,7 @@
 """Evaluation: means and intervals by hand, fresh tasks, the same for every method."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmaml_tf import figures
@@ -67,3 +68,14 @@ def test_evaluation_in_several_batches_has_every_mode_equally():
 def test_embeddings_that_are_all_the_same_are_drawn():
     drawn = figures.embedding_map(np.ones([4, 3], np.float32), np.array([0, 1, 0, 1]), ("a", "b"))
     assert all(np.isfinite(part.get_offsets()).all() for part in drawn.axes[0].collections)
+
+
+def test_one_diverged_batch_does_not_flatten_the_training_curve():
+    loss = np.linspace(5.0, 1.0, 200)
+    loss[100] = 1e12
+    drawn = figures.training_curves(
+        {"run": pd.DataFrame({"iteration": np.arange(200), "loss": loss})}, "loss", "loss"
+    )
+    low, high = drawn.axes[0].get_ylim()
+    assert 0.5 < low < 1.0
+    assert 5.0 < high < 10.0
