@@ -83,7 +83,10 @@ def adaptation_curves(
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel(ylabel)
-    panels[0][-1].legend()
+    if len(evaluations) > 1:  # a legend of several runs would hide their curves
+        panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    else:
+        panels[0][-1].legend()
     return figure
 
 
