@@ -7,8 +7,9 @@ posterior mean given a task's K noisy points: here by importance sampling, from 
 every family and weighted by the likelihood of the points. It is scored like a learner, on noisy
 query points of fresh tasks. `told the mode`: the true family alone, as Multi-MAML is told it.
 
-Finitely many draws make it a little worse than it is, so what is printed is not below the floor;
---draws tells by how much. The effective number of draws is that of the true family.
+With finitely many draws it is a predictor like any other, so its expected error is not below the
+floor but a little above; more --draws bring it closer. The effective number of draws is that of the
+true family.
 """
 
 import argparse
