@@ -1,6 +1,6 @@
 """The least error that any learner can have on the regression tasks, and where it comes from.
 
-    python benchmarks/bayes_floor.py --domain=regression_2mode
+    python benchmarks/bayes_floor.py --domain=regression_2mode [--checkpoint=RUN ...]
 
 The Bayes-optimal predictor knows the families, their priors and the noise, and predicts the
 posterior mean given a task's K noisy points: here by importance sampling, from functions drawn of
@@ -10,11 +10,17 @@ query points of fresh tasks. `told the mode`: the true family alone, as Multi-MA
 With finitely many draws it is a predictor like any other, so its expected error is not below the
 floor but a little above; more --draws bring it closer. The effective number of draws is that of the
 true family.
+
+The last table says which tasks the error comes from: those whose points tell the mode, or those
+that fit another one as well. It sorts them by the posterior probability of the true mode, and gives
+each sort's part of the mean error, for the optimal predictor and for trained learners
+(`--checkpoint`, any number of times). The columns add up to the mean errors.
 """
 
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +29,18 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.trained import trained_regression
 from data.families import Family
 from data.regression import MIXTURES, Mixture
+from mmaml_tf.errors import RunError
 from mmaml_tf.evaluation import TaskResults, summarise
 from mmaml_tf.experiment import steps_table
+from mmaml_tf.meta_learners import MetaLearner
 from mmaml_tf.tasks import Examples, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9)
+# Upper bounds of the sorts of tasks, in posterior probability of the true mode.
+MODE_PROBABILITIES = (0.5, 0.9, 0.99, 1.0)
 # Tasks of each mode at a time, which bounds the memory; support and query points, as published.
 CHUNK, NUM_SHOTS, NUM_QUERIES = 6, 5, 5
 
@@ -68,13 +79,16 @@ def posterior_mean(
     return predictions, evidence, 1 / tf.reduce_sum(weights**2, 0)
 
 
-def errors(mixture: Mixture, index: tf.Tensor, draws: int) -> tuple[tf.Tensor, ...]:
-    """The optimal predictor on a chunk of tasks.
+def errors(
+    mixture: Mixture, index: tf.Tensor, draws: int, learners: Sequence[MetaLearner] = ()
+) -> tuple[tf.Tensor, ...]:
+    """The optimal predictor, and trained learners after their last step, on a chunk of tasks.
 
     The mixture's posterior mean weighs the families' by their evidence.
 
     Returns:
-      Its errors, the same told the mode, the modes, the effective draws: each [tasks].
+      Errors of the optimal predictor, of the same told the mode, and of the learners, [tasks, ...];
+      and each [tasks]: the modes, the effective draws, the posterior probability of the mode.
     """
     batch = mixture.sample(
         TaskStream.EVALUATION, 1, index, CHUNK * len(mixture.families), NUM_SHOTS, NUM_QUERIES
@@ -91,7 +105,29 @@ def errors(mixture: Mixture, index: tf.Tensor, draws: int) -> tuple[tf.Tensor, .
         tf.reduce_mean((tf.einsum("tf,tfn->tn", weights, predictions) - target) ** 2, 1)
         for weights in (posterior, told)
     ]
-    return *scored, batch.mode, tf.reduce_sum(told * effective, 1)
+    scored += [learner.predict_step(batch)["loss"][:, -1] for learner in learners]
+    true_family = [tf.reduce_sum(told * values, 1) for values in (effective, posterior)]
+    return tf.stack(scored, 1), batch.mode, *true_family
+
+
+def parts_by_ambiguity(
+    losses: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
+) -> pd.DataFrame:
+    """Each sort's share of the tasks and its part of every mean error.
+
+    Args:
+      losses: [tasks, len(names)].
+      probabilities: posterior, of the true mode, [tasks].
+      names: of the predictors.
+    """
+    sort = np.searchsorted(MODE_PROBABILITIES, probabilities.clip(0, 1))
+    rows = {}
+    for index, upper in enumerate(MODE_PROBABILITIES):
+        chosen = sort == index
+        share = {"share of tasks": chosen.mean()}
+        parts = losses[chosen].sum(0) / len(losses)
+        rows[f"up to {upper:g}"] = share | dict(zip(names, parts, strict=True))
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def main() -> None:
@@ -100,22 +136,35 @@ def main() -> None:
     parser.add_argument("--domain", choices=MIXTURES, default="regression_2mode")
     parser.add_argument("--num_tasks", type=int, default=6_000)
     parser.add_argument("--draws", type=int, default=100_000)
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], help="a run's folder; may be repeated"
+    )
     args = parser.parse_args()
 
     mixture = MIXTURES[args.domain]
     if mixture.noise_stddev == 0:
         parser.error(f"{args.domain} has no noise, so its floor is 0")
+    names, learners = ["mode unknown", "told the mode"], []
+    for path in args.checkpoint:
+        try:
+            domain, learner = trained_regression(path)
+        except RunError as error:
+            parser.error(str(error))
+        if domain.config.domain != args.domain:
+            parser.error(f"{path} is a run of {domain.config.domain}, not of {args.domain}")
+        names.append(Path(path).name)
+        learners.append(learner)
     size = CHUNK * len(mixture.families)
-    step = tf.function(lambda index: errors(mixture, index, args.draws))
+    step = tf.function(lambda index: errors(mixture, index, args.draws, learners))
     chunks = [step(tf.constant(index)) for index in range(-(-args.num_tasks // size))]
-    unknown, told, modes, effective = (np.concatenate(part) for part in zip(*chunks, strict=True))
-    losses = np.stack([unknown, told], 1)
-    names = ["mode unknown", "told the mode"]
+    losses, modes, effective, true_mode = map(np.concatenate, zip(*chunks, strict=True))
     table = steps_table(summarise(TaskResults(losses, modes, None), mixture.mode_names, "mse"))
     print(f"mean squared error on {len(losses)} tasks")
     print(table.set_axis(names).to_string())
     percentiles = pd.DataFrame(np.percentile(losses, PERCENTILES, 0).T, names, PERCENTILES)
     print(f"percentiles\n{percentiles.round(3).to_string()}")
+    print("part of the mean error, by the posterior probability of the true mode")
+    print(parts_by_ambiguity(losses, true_mode, names).round(4).to_string())
     typical, least = np.percentile(effective, (50, 1))
     print(f"effective draws: median {typical:.0f}, 1% below {least:.0f}")
 

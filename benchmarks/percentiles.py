@@ -8,7 +8,6 @@ together, at the first inner step, where no limit has had a say yet (`--inner_cl
 """
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -17,13 +16,10 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from flags.common import FLAGS
+from benchmarks.trained import trained_regression
 from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
-from mmaml_tf.regression.config import RegressionConfig
-from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch, TaskStream
-from run_experiment import held_run, registered_domains
 
 PERCENTILES = (50, 90, 99, 99.9, 99.99)
 BATCH = 600
@@ -50,19 +46,13 @@ def main() -> None:
     parser.add_argument("--inner_clip_norm", type=float, help="instead of the run's; 0 for none")
     args = parser.parse_args()
 
-    FLAGS(["percentiles"])
-    folder = RunFolder(Path(args.checkpoint))
     try:
-        config, registration = held_run(registered_domains(), folder)
+        domain, learner = trained_regression(
+            args.checkpoint, eval_tasks=args.eval_tasks, inner_clip_norm=args.inner_clip_norm
+        )
     except RunError as error:
         parser.error(str(error))
-    if not isinstance(config, RegressionConfig):
-        parser.error(f"{folder.path} is a run of {config.domain}: give one of regression")
-    limit = config.inner_clip_norm if args.inner_clip_norm is None else args.inner_clip_norm
-    config = dataclasses.replace(config, eval_tasks=args.eval_tasks, inner_clip_norm=limit)
-    domain = registration.build(config)
-    learner = domain.build_learner()
-    domain.restore(learner, folder)
+    config = domain.config
 
     points = (config.num_shots, config.num_queries)
     norms = [

@@ -17,6 +17,9 @@ from mmaml_tf.run_folder import RunFolder
 
 Logs = dict[str, Any]
 
+# Where a line can't be rewritten, such as a log file, one is written this often (seconds).
+PROGRESS_EVERY = 60.0
+
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Ends training at a loss that is not a finite number, before anything is saved."""
@@ -81,7 +84,8 @@ class Progress(keras.callbacks.Callback):
 
     Args:
       iterations: of the whole run.
-      stream: where to print; on a terminal the line is rewritten in place in between.
+      stream: where to print. In between a terminal's line is rewritten in place; elsewhere a long
+        interval gets a line every minute.
     """
 
     def __init__(self, iterations: int, stream: TextIO | None = None):
@@ -89,20 +93,24 @@ class Progress(keras.callbacks.Callback):
         self.iterations = iterations
         self.stream = stream or sys.stdout
         self._start: tuple[float, int] | None = None
+        self._printed = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Rewrites the line on a terminal."""
+        """Says that training goes on."""
         if self._start is None:
             # Speed is counted from the end of the first call, which includes compilation.
             self._start = (time.monotonic(), int(self.model.optimizer.iterations))
         if self.stream.isatty():
             self._print(logs or {}, end="\r")
+        elif time.monotonic() - self._printed >= PROGRESS_EVERY:
+            self._print(logs or {}, end="\n")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Completes the line."""
         self._print(logs or {}, end="\n")
 
     def _print(self, logs: Logs, end: str) -> None:
+        self._printed = time.monotonic()
         done = int(self.model.optimizer.iterations)
         since, first = self._start or (time.monotonic(), done)
         speed = (done - first) / max(time.monotonic() - since, 1e-9)

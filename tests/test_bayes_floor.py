@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.bayes_floor import posterior_mean
-from data.families import LINEAR
+from benchmarks.bayes_floor import errors, parts_by_ambiguity, posterior_mean
+from data.families import ABS, LINEAR
+from data.regression import Mixture
 from mmaml_tf.tasks import Examples
 
 NOISE = 0.3
@@ -29,3 +30,23 @@ def test_posterior_of_a_line():
     np.testing.assert_allclose(predictions[0], np.polyval(fit, points), atol=4 * 0.26 / 24)
     exact = np.log(2 * np.pi / np.sqrt(determinant) / 36) - residual[0] / (2 * NOISE**2)
     np.testing.assert_allclose(evidence[0], exact, atol=4 / 24)
+
+
+def test_error_by_how_well_the_mode_is_told():
+    losses = np.array([[8.0, 2.0], [4.0, 0.0], [1.0, 1.0], [3.0, 1.0]])
+    table = parts_by_ambiguity(losses, np.array([0.2, 0.95, 1.0, 1.0 + 1e-6]), ["one", "two"])
+    assert list(table.index) == ["up to 0.5", "up to 0.9", "up to 0.99", "up to 1"]
+    assert list(table["share of tasks"]) == [0.25, 0.0, 0.25, 0.5]
+    assert list(table["one"]) == [2.0, 0.0, 1.0, 1.0]
+    assert list(table["two"]) == [0.5, 0.0, 0.0, 0.5]
+
+
+def test_two_equal_families_can_not_be_told_apart():
+    """Then being told the mode is worth nothing; with other families it is."""
+    same, modes, _, probability = errors(Mixture([LINEAR, LINEAR]), tf.constant(0), draws=20_000)
+    np.testing.assert_allclose(probability, 0.5, atol=1e-6)
+    np.testing.assert_allclose(same[:, 0], same[:, 1], rtol=1e-4)
+    assert list(modes) == [0] * 6 + [1] * 6
+    other, _, _, probability = errors(Mixture([LINEAR, ABS]), tf.constant(0), draws=20_000)
+    assert np.median(probability) > 0.9
+    assert np.max(np.abs(other[:, 0] - other[:, 1])) > 0.01

@@ -1,14 +1,16 @@
 """Training: resume, interruption, damage, and numbers that are not finite."""
 
+import io
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
-from mmaml_tf import experiment, provenance
+from mmaml_tf import callbacks, experiment, provenance
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.run_folder import RunFolder
 from tests.runs import TINY_FLAGS, start_command, tiny_domain
@@ -85,6 +87,21 @@ def test_multi_maml_trains_each_mode_as_it_would_alone(tmp_path):
     separately = tape.gradient(loss, alone.network.trainable_variables)
     for a, b in zip(together, separately, strict=True):
         np.testing.assert_allclose(a[1:], b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("every", "lines"), [(60.0, 1), (0.0, 4)])
+def test_progress_in_a_log_file_comes_within_a_long_interval(monkeypatch, every, lines):
+    monkeypatch.setattr(callbacks, "PROGRESS_EVERY", every)
+    stream = io.StringIO()
+    progress = callbacks.Progress(9, stream)
+    progress.set_model(SimpleNamespace(optimizer=SimpleNamespace(iterations=0)))
+    for iteration in range(1, 4):
+        progress.model.optimizer.iterations = iteration
+        progress.on_train_batch_end(iteration, {"loss": 0.5})
+    progress.on_epoch_end(0, {"loss": 0.5, "validation": 0.25})
+    written = stream.getvalue().splitlines()
+    assert len(written) == lines
+    assert written[-1].startswith("3/9  loss 0.5000  validation 0.2500")
 
 
 @pytest.mark.slow
