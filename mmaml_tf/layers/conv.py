@@ -67,7 +67,7 @@ class FastConv2D(FastLayer):
         """[tasks, N, H, W, channels] -> [tasks, N, H', W', filters]; by default with theta."""
         (kernel,) = (fast if fast is not None else self.prior()).parts
         if kernel.shape[0] == 1:
-            z = tf.nn.conv2d(_merged(x), kernel[0], self.strides, "SAME")
+            z = tf.nn.conv2d(_merged(x), tf.squeeze(kernel, 0), self.strides, "SAME")
             return tf.reshape(z, tf.concat([tf.shape(x)[:2], tf.shape(z)[1:]], 0))
         columns, sizes = self._patches(x)
         z = tf.matmul(columns, tf.reshape(kernel, [-1, columns.shape[-1], self.filters]))
@@ -78,9 +78,9 @@ class FastConv2D(FastLayer):
         shape = self.kernel.shape
         if inputs.shape[0] == 1:
             kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=inputs[0],
+                input=tf.squeeze(inputs, 0),
                 filter_sizes=shape,
-                out_backprop=output_gradient[0],
+                out_backprop=tf.squeeze(output_gradient, 0),
                 strides=[1, self.strides, self.strides, 1],
                 padding="SAME",
             )
