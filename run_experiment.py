@@ -1,6 +1,9 @@
 """Trains, evaluates, exports and compares meta-learners: flags -> config -> experiment.
 
 python run_experiment.py --method=mumomaml --domain=regression_2mode
+
+A setting that is left out, and has no default below, is the domain's own at the chosen --preset;
+the run folder's config.json has them all.
 """
 
 import contextlib

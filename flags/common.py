@@ -19,7 +19,10 @@ absl_flags.DEFINE_enum(
     f"{', '.join(BASELINES)} (and no multi_maml).",
 )
 absl_flags.DEFINE_string(
-    "domain", None, "Task distribution, such as regression_2mode. See the README for all."
+    "domain",
+    None,
+    "Task distribution: regression_2mode, regression_3mode, regression_5mode, sinusoid, omniglot, "
+    "navigation_2d, cheetah_location or cheetah_speed.",
 )
 absl_flags.DEFINE_enum(
     "mode",
@@ -81,8 +84,12 @@ FEW_SHOT = (
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
     ),
-    absl_flags.DEFINE_integer("num_queries", None, "The same for a training task's query set."),
-    absl_flags.DEFINE_integer("eval_queries", None, "The same for an evaluation task's."),
+    absl_flags.DEFINE_integer(
+        "num_queries", None, "Query points per training task (images per class in classification)."
+    ),
+    absl_flags.DEFINE_integer(
+        "eval_queries", None, "Query points per evaluation task (images per class likewise)."
+    ),
 )
 
 # Of the domains whose evaluation takes more steps than their training.

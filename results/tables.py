@@ -15,6 +15,7 @@ from mmaml_tf import markdown
 
 RESULTS = Path(__file__).resolve().parent
 README = RESULTS.parent / "README.md"
+PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
 
 # What a row says, the paper's figures by domain (before / after the gradient steps), the run.
@@ -34,7 +35,8 @@ RETURNS = (
     ("random weights", "random-seed0"),
     ("oracle", "oracle-seed0"),
 )
-# The setting, the gradient steps at evaluation, and the MAML paper's accuracy in per cent.
+# The setting, the gradient steps at evaluation, and the MAML paper's accuracy in per cent, after
+# 60,000 iterations.
 OMNIGLOT = (
     ("5way-1shot", 3, "98.7 ± 0.4"),
     ("5way-5shot", 3, "99.9 ± 0.1"),
@@ -55,21 +57,27 @@ def cells(run: str, decimals: int, scale: float = 1.0) -> list[str]:
     ]
 
 
+def iterations(run: str) -> int:
+    """How many a packed run has been trained for."""
+    return int(pd.read_csv(PRETRAINED / run / "metrics.csv")["iteration"].iloc[-1])
+
+
 def linked(text: str, run: str) -> str:
     """A cell that leads to its run's folder."""
     return f"[{text}]({RESULTS.name}/{run})"
 
 
 def regression() -> str:
-    """The paper's Table 1: before / after the inner steps."""
+    """The paper's Table 1: before / after the inner steps. It has no row of five modes."""
     head = ["before / after 5 steps"]
     rows = [[label] for label, _, _ in REGRESSION]
-    for modes in (2, 3):
-        head += [f"{modes} modes, paper", f"{modes} modes, ours"]
+    for modes in (2, 3, 5):
+        in_paper = any(modes in paper for _, paper, _ in REGRESSION)
+        head += [f"{modes} modes, paper"] * in_paper + [f"{modes} modes, ours"]
         for row, (_, paper, run) in zip(rows, REGRESSION, strict=True):
             folder = f"regression_{modes}mode/{run}"
-            ours = cells(folder, 4)
-            row.append(paper.get(modes, ""))
+            ours = cells(folder, 3)
+            row += [paper.get(modes, "")] * in_paper
             row.append(linked(f"{ours[0]} / {ours[-1]}", folder) if ours else NOT_RUN)
     return markdown.table(head, rows)
 
@@ -86,17 +94,20 @@ def returns(domain: str) -> str:
 
 
 def omniglot() -> str:
-    """Accuracies in the four settings of the MAML paper."""
-    rows = [["MAML, its paper", *(paper for _, _, paper in OMNIGLOT)]]
+    """Accuracies in the four settings of the MAML paper, and the iterations behind them."""
+    rows = [["MAML, its paper (60,000)", *(paper for _, _, paper in OMNIGLOT)]]
     for label, run in (("MAML", "maml"), ("MuMoMAML, FiLM", "mumomaml-film")):
         row = [label]
         for setting, num_steps, _ in OMNIGLOT:
             folder = f"omniglot/{run}-{setting}-seed0"
             ours = cells(folder, 2, 100.0)
-            row.append(linked(ours[num_steps], folder) if ours else NOT_RUN)
+            if ours:
+                row.append(f"{linked(ours[num_steps], folder)} ({iterations(folder):,})")
+            else:
+                row.append(NOT_RUN)
         rows.append(row)
     head = [name.replace("way-", "-way ").replace("shot", "-shot") for name, _, _ in OMNIGLOT]
-    return markdown.table(["accuracy in %", *head], rows)
+    return markdown.table(["accuracy in % (iterations)", *head], rows)
 
 
 def navigation() -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import run_experiment
 from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.run_folder import RunFolder
@@ -56,9 +57,11 @@ def test_bad_input_is_one_line(arguments, words, capsys, in_empty_folder):
     assert not list(in_empty_folder.iterdir())  # nothing was written
 
 
-def test_help_lists_the_flags(capsys):
+def test_help_lists_the_flags_and_the_domains(capsys):
     assert command("--help") == 0
     text = capsys.readouterr().out
+    for domain in run_experiment.registered_domains():
+        assert domain in text
     for flag in ("--method", "--domain", "--modulation", "--num_shots", "--preset", "--eval_tasks"):
         assert flag in text
 
