@@ -113,7 +113,7 @@ def embedding_map(
         members = points[labels[chosen] == index]
         axes.scatter(members[:, 0], members[:, 1], s=8, alpha=0.7, label=name)
     axes.set(title="t-SNE of the task embeddings", xticks=[], yticks=[])
-    if len(names) > 5:  # a long legend would hide the points
+    if len(names) > 3:  # a long legend would hide the points
         axes.legend(markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
     else:
         axes.legend(markerscale=2)
