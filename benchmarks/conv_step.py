@@ -4,7 +4,7 @@ Each variant is a process of its own, since the number of threads is set once pe
 take turns, so that the machine's drift hits all alike. Lines are medians. The images are random
 (the numbers do not matter for the speed), so no data set is needed.
 
-    python benchmarks/conv_step.py [--ways=20] [--rounds=9] [--steps=5] [--variants=maml,film]
+    python benchmarks/conv_step.py [--ways=20] [--rounds=9] [--steps=5] [--variants maml film]
 """
 
 import argparse
@@ -112,13 +112,13 @@ def main() -> None:
     parser.add_argument("--ways", type=int, default=5, help="5 (32 tasks, 1 step) or 20 (16, 5)")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(options.worker, options.ways)
         return
-    workers = {name: Worker(name, options.ways) for name in options.variants.split(",")}
+    workers = {name: Worker(name, options.ways) for name in options.variants}
     for name, worker in workers.items():
         first = worker.seconds("step", 1)
         print(f"{name} first step: {first:.1f} s", flush=True)

@@ -3,7 +3,7 @@
 The real learners at paper scale, tasks generated in the graph. Variants take turns, so that the
 machine's drift hits all alike; each line is a median.
 
-    python benchmarks/meta_step.py [--rounds=9] [--steps=50] [--variants=film_factored,maml]
+    python benchmarks/meta_step.py [--rounds=9] [--steps=50] [--variants film_factored maml]
 """
 
 import argparse
@@ -80,12 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--intra_op", type=int, default=1, help="0: TensorFlow's default")
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.intra_op)
     runs, times = {}, {}
-    for name in options.variants.split(","):
+    for name in options.variants:
         runs[name] = compiled_steps(VARIANTS[name]())
         began = time.perf_counter()
         runs[name](0, 1)

@@ -33,8 +33,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if not math.isfinite(float((logs or {})["loss"])):
             raise NonFiniteLossError(
                 f"the loss is not finite at iteration {int(self.model.first_bad_iteration)}; the "
-                "last checkpoint before it is kept. A lower --meta_lr or --inner_lr, or a limit on "
-                "inner gradients (--inner_clip_norm), may help"
+                f"last checkpoint before it is kept. {NonFiniteLossError.ADVICE}"
             )
 
 

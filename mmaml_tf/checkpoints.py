@@ -54,8 +54,7 @@ class Checkpoints:
             if not np.all(np.isfinite(variable.numpy())):
                 raise NonFiniteLossError(
                     f"{variable.path} is not finite after iteration {iteration}; the checkpoint "
-                    "before it is kept. A lower --meta_lr or --inner_lr, or a limit on inner "
-                    "gradients (--inner_clip_norm), may help"
+                    f"before it is kept. {NonFiniteLossError.ADVICE}"
                 )
         if iteration not in self.saved_iterations():
             self._checkpoint.write(str(self.folder / f"ckpt-{iteration}"))

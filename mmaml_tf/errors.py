@@ -8,6 +8,11 @@ class RunError(Exception):
 class NonFiniteLossError(RunError):
     """Training met a loss or weight that is not a finite number."""
 
+    ADVICE = (
+        "A lower --meta_lr or --inner_lr, or a limit on inner gradients (--inner_clip_norm), may "
+        "help"
+    )
+
 
 class InterruptedRunError(RunError):
     """Ctrl-C or a polite kill: everything is saved, and the same command goes on."""

@@ -1,6 +1,7 @@
 """The command: what it makes of good and bad flags, in this process."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -62,9 +63,9 @@ def test_bad_input_is_one_line(arguments, words, capsys, in_empty_folder):
 def test_help_lists_the_flags_and_the_domains(capsys):
     assert command("--help") == 0
     text = capsys.readouterr().out
+    listed = set(re.findall(r"\w+", run_experiment.FLAGS["domain"].help))
     # An example registers one of its own, in a process that imports it.
-    for domain in run_experiment.registered_domains().keys() - {"steps_and_waves"}:
-        assert domain in text
+    assert run_experiment.registered_domains().keys() - {"steps_and_waves"} <= listed
     for flag in ("--method", "--domain", "--modulation", "--num_shots", "--preset", "--eval_tasks"):
         assert flag in text
 
