@@ -40,7 +40,8 @@ def training_curves(
     for label, table in metrics.items():
         window = max(1, len(table) // 50)
         smooth = table[column].rolling(window, center=True, min_periods=1).median()
-        axes.plot(table["iteration"], smooth, label=label)
+        marker = "o" if len(table) == 1 else None  # a line of one point is none
+        axes.plot(table["iteration"], smooth, label=label, marker=marker)
     # The axis is the smooth lines' alone: a single diverged inner loop would flatten all of them.
     axes.set_yscale(yscale)
     axes.set_ylim(axes.get_ylim())
