@@ -87,11 +87,11 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
     arguments = ["--domain=navigation_2d", *TINY_FLAGS, "--iterations=100000"]
     process = start_command(*arguments, cwd=tmp_path)
     metrics = tmp_path / "runs/navigation_2d/mumomaml-film/seed0/metrics.csv"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # for a busy machine
     while not metrics.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     assert "the same command goes on from there" in errors and "Traceback" not in errors
     assert list(metrics.parent.glob("checkpoints/ckpt-*"))
