@@ -6,7 +6,7 @@ class RunError(Exception):
 
 
 class NonFiniteLossError(RunError):
-    """Training met a loss or weight that is not a finite number."""
+    """Training met a loss or weight that is not a finite number; ADVICE is what may help."""
 
     ADVICE = (
         "A lower --meta_lr or --inner_lr, or a limit on inner gradients (--inner_clip_norm), may "
