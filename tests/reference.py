@@ -13,10 +13,7 @@ def query_losses(learner, batch, num_steps, learning_rate, first_order=False, cl
         )
         weights = task_weights(learner, int(batch.mode[task]))
         for _ in range(num_steps):
-            with tf.GradientTape() as tape:
-                tape.watch(weights)
-                loss = tf.reduce_mean((support_y - predict(learner, weights, tau, support_x)) ** 2)
-            gradients = tape.gradient(loss, weights)
+            gradients = inner_gradients(learner, weights, tau, support_x, support_y)
             if first_order:
                 gradients = [tf.stop_gradient(gradient) for gradient in gradients]
             if clip_norm is not None:
@@ -27,6 +24,14 @@ def query_losses(learner, batch, num_steps, learning_rate, first_order=False, cl
         predicted = predict(learner, weights, tau, batch.query.x[task])
         losses.append(tf.reduce_mean((batch.query.y[task] - predicted) ** 2))
     return tf.stack(losses)
+
+
+def inner_gradients(learner, weights, tau, support_x, support_y):
+    """One task's support gradients, like its weights."""
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        loss = tf.reduce_mean((support_y - predict(learner, weights, tau, support_x)) ** 2)
+    return tape.gradient(loss, weights)
 
 
 def task_weights(learner, mode):
