@@ -4,7 +4,7 @@ Each variant is a process of its own, since the number of threads is set once pe
 take turns, so that the machine's drift hits all alike. Lines are medians. The images are random
 (the numbers do not matter for the speed), so no data set is needed.
 
-    python benchmarks/conv_step.py [--ways=20] [--rounds=9] [--steps=5] [--variants maml film]
+    python benchmarks/conv_step.py [--ways=20] [--shots=5] [--rounds=9] [--variants maml film]
 """
 
 import argparse
@@ -28,7 +28,7 @@ VARIANTS = {
 }
 
 
-def work(variant: str, ways: int) -> None:
+def work(variant: str, ways: int, shots: int) -> None:
     """A variant's process: does as many steps as each line says, and answers with seconds."""
     method, batching, threads = VARIANTS[variant]
     import numpy as np
@@ -42,7 +42,7 @@ def work(variant: str, ways: int) -> None:
 
     images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28), np.uint8)
     characters = Characters(images, np.arange(1623).astype(str))
-    settings = paper_settings(method, num_ways=ways)
+    settings = paper_settings(method, num_ways=ways, num_shots=shots)
     settings["task_batching"] = "map" if batching == "map" else "batched"
     domain = OmniglotDomain(
         OmniglotConfig(**settings), OmniglotTasks(characters, 0, 1_100, 100, ways)
@@ -84,9 +84,9 @@ def through_map_fn(learner, batch):
 class Worker:
     """A variant's process, seen from outside."""
 
-    def __init__(self, variant: str, ways: int):
+    def __init__(self, variant: str, ways: int, shots: int):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, f"--worker={variant}", f"--ways={ways}"],
+            [sys.executable, __file__, f"--worker={variant}", f"--ways={ways}", f"--shots={shots}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -110,15 +110,16 @@ def main() -> None:
     """Measures and prints one line per figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ways", type=int, default=5, help="5 (32 tasks, 1 step) or 20 (16, 5)")
+    parser.add_argument("--shots", type=int, default=1, help="drawings of each class to learn from")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.ways)
+        work(options.worker, options.ways, options.shots)
         return
-    workers = {name: Worker(name, options.ways) for name in options.variants}
+    workers = {name: Worker(name, options.ways, options.shots) for name in options.variants}
     for name, worker in workers.items():
         first = worker.seconds("step", 1)
         print(f"{name} first step: {first:.1f} s", flush=True)

@@ -7,14 +7,16 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.dense import FastLayer
+from mmaml_tf.layers.fast_weights import WeightGradient
 
 
 class BaseNetwork(keras.layers.Layer):
     """What the inner loop needs of a network.
 
-    `forward` returns the outputs and a list of the tensors that the inner loss is to be
+    `forward` returns the outputs and a trace with the tensors that the inner loss is to be
     differentiated in ("leaves"); `gradients` turns what the tape says of them into one gradient
-    per layer; `updated` takes the step. Fast weights are tensors, never assigned variables.
+    per layer; `updated`, of the fast weights, takes the step. These are tensors, never assigned
+    variables.
     """
 
     def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
@@ -57,22 +59,44 @@ class BaseNetwork(keras.layers.Layer):
         return self.forward(query_x, fast, tau)[0]
 
     def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
-        """The tensors of a trace that the inner loss is differentiated in."""
-        raise NotImplementedError
+        """The tensors of a trace that the inner loss is differentiated in.
+
+        By default a trace is the fast weights, `copies_per_task`, and their tensors are the leaves.
+        """
+        return tf.nest.flatten(trace)
 
     def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
         """One parameter gradient per adaptable layer."""
-        raise NotImplementedError
+        parts = iter(leaf_gradients)
+        return [
+            WeightGradient(tuple(next(parts) for _ in tf.nest.flatten(weights)))
+            for weights in trace
+        ]
+
+
+def copies_per_task(
+    fast: list[Any], num_tasks: int | tf.Tensor, watch: Callable[[tf.Tensor], None] | None = None
+) -> list[Any]:
+    """Fast weights [1 or tasks, ...] with a copy for every task: [tasks, ...].
+
+    A tape told to `watch` them gives every task its own gradient.
+    """
+
+    def copied(part: tf.Tensor) -> tf.Tensor:
+        if not isinstance(num_tasks, int) or part.shape[0] != num_tasks:
+            part = tf.broadcast_to(part, [num_tasks, *part.shape[1:]])
+        if watch is not None:
+            watch(part)
+        return part
+
+    return tf.nest.map_structure(copied, fast)
 
 
 class LayeredNetwork(BaseNetwork):
-    """A network of `FastLayer`s, each differentiated at its output.
-
-    The trace of a pass holds each layer's (input, output).
-    """
+    """A network of `FastLayer`s."""
 
     @property
-    def fast_layers(self) -> list[FastLayer]:
+    def fast_layers(self) -> Sequence[FastLayer]:
         """All adaptable layers, first to last."""
         raise NotImplementedError
 
@@ -83,16 +107,3 @@ class LayeredNetwork(BaseNetwork):
     def call(self, x: tf.Tensor, tau: Sequence[tf.Tensor] | None = None) -> tf.Tensor:
         """f(x; theta, tau): [tasks, N, in_dim] -> [tasks, N, output_units]."""
         return self.forward(x, self.prior(), tau)[0]
-
-    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
-        """The layers' outputs."""
-        return [output for _, output in trace]
-
-    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
-        """One gradient per layer, from its input and its output gradient."""
-        return [
-            layer.gradient(inputs, output_gradient)
-            for layer, (inputs, _), output_gradient in zip(
-                self.fast_layers, trace, leaf_gradients, strict=True
-            )
-        ]

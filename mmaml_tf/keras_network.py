@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.base_network import BaseNetwork
-from mmaml_tf.layers.fast_weights import WeightGradient, num_tasks_of
+from mmaml_tf.base_network import BaseNetwork, copies_per_task
+from mmaml_tf.layers.fast_weights import num_tasks_of
 from mmaml_tf.layers.materialised import TaskWeights
 
 
@@ -49,29 +49,12 @@ class KerasNetwork(BaseNetwork):
         """
         if tau is not None:
             raise ValueError("a Keras model of unknown structure can't be modulated")
-        num_tasks = num_tasks_of(x)
-        weights = []
-        for weight in fast:
-            (values,) = weight.parts
-            shape = tf.concat([[num_tasks], tf.shape(values)[1:]], 0)
-            weights.append(tf.broadcast_to(values, shape))
-            if watch is not None:
-                watch(weights[-1])
+        weights = copies_per_task(fast, num_tasks_of(x), watch)
         state = [tf.convert_to_tensor(v) for v in self.model.non_trainable_variables]
 
-        def one_task(task: tuple[tf.Tensor, list[tf.Tensor]]) -> tf.Tensor:
-            inputs, trainable = task
+        def one_task(task: tuple[tf.Tensor, list[TaskWeights]]) -> tf.Tensor:
+            inputs, trainable = task[0], tf.nest.flatten(task[1])
             return self.model.stateless_call(trainable, state, inputs, training=True)[0]
 
         outputs = tf.map_fn(one_task, (x, weights), fn_output_signature=x.dtype)
         return outputs, weights
-
-    def leaves(self, trace: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The weights."""
-        return trace
-
-    def gradients(
-        self, trace: list[tf.Tensor], leaf_gradients: list[tf.Tensor]
-    ) -> list[WeightGradient]:
-        """The leaves are the weights, so their gradients are the parameters'."""
-        return [WeightGradient((gradient,)) for gradient in leaf_gradients]

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.base_network import LayeredNetwork
-from mmaml_tf.layers.dense import BiasTransformation, FastDense, FastLayer
+from mmaml_tf.layers.dense import BiasTransformation, FastDense, TracedLayer
 from mmaml_tf.layers.fast_weights import FactoredWeights, MaterialisedWeights
 from mmaml_tf.layers.modulation import Modulation
 
@@ -15,7 +15,8 @@ from mmaml_tf.layers.modulation import Modulation
 class MLP(LayeredNetwork):
     """Fully connected network whose hidden layers can be modulated.
 
-    Hidden layer i: a(modulation(h W_i + b_i, tau_i)); the output layer is linear.
+    Hidden layer i: a(modulation(h W_i + b_i, tau_i)); the output layer is linear. The inner loss
+    is differentiated at the layers' outputs.
 
     Args:
       hidden_units: width of each hidden layer.
@@ -50,10 +51,10 @@ class MLP(LayeredNetwork):
         self.num_groups = num_groups
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = kernel_initializer
-        self.built_layers: list[FastLayer] = []
+        self.built_layers: list[TracedLayer] = []
 
     @property
-    def fast_layers(self) -> list[FastLayer]:
+    def fast_layers(self) -> list[TracedLayer]:
         """The bias transformation, if there is one, the dense layers, and a subclass's own."""
         return list(self.built_layers)
 
@@ -112,6 +113,19 @@ class MLP(LayeredNetwork):
                 z = self.activation(z)
             h = z
         return h, trace
+
+    def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
+        """The layers' outputs."""
+        return [output for _, output in trace]
+
+    def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Any]:
+        """One gradient per layer, from its input and its output gradient."""
+        return [
+            layer.gradient(inputs, output_gradient)
+            for layer, (inputs, _), output_gradient in zip(
+                self.fast_layers, trace, leaf_gradients, strict=True
+            )
+        ]
 
 
 def weights_form(

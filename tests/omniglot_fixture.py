@@ -15,7 +15,8 @@ from mmaml_tf.omniglot.encoder import ConvEncoder
 from mmaml_tf.omniglot.networks import ConvNet
 from mmaml_tf.tasks import Examples, TaskBatch
 
-FILTERS = (3, 4)
+FILTERS = (10, 4)  # more than the 9 pixels that a first filter sees: it is computed differently
+ENCODER_FILTERS = (11, 3)
 SIZE, WAYS = 6, 3
 NUM_TASKS = 5  # more than the parts that the encoder's pass is cut into, and no multiple
 # Two alphabets each: with 3 characters kept for training and 3 for validation, 6 are for the test.
@@ -47,7 +48,7 @@ def make_learner(modulation=None, map_tasks=True, network=None, seed=3, **loop):
             inner_loop,
             cross_entropy,
             map_tasks=map_tasks,
-            encoder=ConvEncoder((2, 3), 4),
+            encoder=ConvEncoder(ENCODER_FILTERS, 4),
             modulation_network=ModulationNetwork(layer, FILTERS),
         )
     else:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.layers.batch_norm import EPSILON, FastScaleShift, normalise
+from mmaml_tf.layers.batch_norm import EPSILON, FastScaleShift, normalised_conv
 from mmaml_tf.layers.conv import FastConv2D
 from mmaml_tf.layers.fast_weights import WeightGradient
 from mmaml_tf.layers.materialised import TaskWeights
@@ -18,8 +18,8 @@ def draw(*shape, seed=0):
     return tf.constant(np.random.default_rng(seed).normal(size=shape))
 
 
-def make_conv(kernel_size=3, strides=2):
-    layer = FastConv2D(FILTERS, kernel_size, strides)
+def make_conv(kernel_size=3, strides=2, filters=FILTERS):
+    layer = FastConv2D(filters, kernel_size, strides)
     layer.build((None, None, None, None, CHANNELS))
     return layer
 
@@ -42,22 +42,6 @@ def test_conv_of_the_prior_uses_theta_for_every_task(float64):
     x = draw(TASKS, ROWS, 6, 6, CHANNELS)
     expected = tf.stack([tf.nn.conv2d(x[j], layer.kernel.value, 2, "SAME") for j in range(TASKS)])
     np.testing.assert_allclose(layer(x), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("num_tasks", [1, TASKS])
-@pytest.mark.parametrize("size, kernel_size, strides", GEOMETRIES)
-def test_conv_gradient_is_every_tasks_own(float64, size, kernel_size, strides, num_tasks):
-    layer = make_conv(kernel_size, strides)
-    x = draw(num_tasks, ROWS, size, size, CHANNELS)
-    out = layer.output_size(size)
-    deltas = draw(num_tasks, ROWS, out, out, FILTERS, seed=2)
-    (gradient,) = layer.gradient(x, deltas).parts
-    for task in range(num_tasks):
-        kernel = tf.identity(layer.kernel.value)
-        with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            loss = tf.reduce_sum(tf.nn.conv2d(x[task], kernel, strides, "SAME") * deltas[task])
-        np.testing.assert_allclose(gradient[task], tape.gradient(loss, kernel), atol=1e-12)
 
 
 def test_conv_takes_an_unknown_number_of_tasks_and_images(float64):
@@ -89,40 +73,67 @@ def test_no_sets_of_slow_weights_per_mode():
             layer.prior(groups=tf.constant([0, 1]))
 
 
-def test_normalise_uses_each_tasks_own_statistics(float64):
-    x = draw(TASKS, ROWS, 3, 3, CHANNELS) * 5 + 2
-    normal = normalise(x).numpy()
-    np.testing.assert_allclose(normal.mean((1, 2, 3)), 0, atol=1e-12)
-    variance = x.numpy().var((1, 2, 3))
-    np.testing.assert_allclose(normal.var((1, 2, 3)), variance / (variance + EPSILON), atol=1e-12)
-    # Another task's images, or their order, make no difference; nothing is remembered.
-    alone = normalise(x[1:2, ::-1])
-    np.testing.assert_allclose(alone[0, ::-1], normal[1], atol=1e-12)
+def normalised(x, kernels, scale, shift, layer=None, **options):
+    layer = layer or make_conv(strides=1, filters=kernels.shape[-1])
+    return normalised_conv(layer, x, TaskWeights((kernels,)), scale, shift, **options)
 
 
-def test_support_statistics_do_not_see_the_queries(float64):
-    support, query = draw(TASKS, 4, 3, 3, CHANNELS), draw(TASKS, 5, 3, 3, CHANNELS, seed=1) * 3 + 1
-    joined = normalise(tf.concat([support, query], 1), num_rows=4)
-    np.testing.assert_allclose(joined[:, :4], normalise(support), atol=1e-12)
-    # A query is normalised the same whatever else is asked.
-    fewer = normalise(tf.concat([support, query[:, :1]], 1), num_rows=4)
-    np.testing.assert_allclose(fewer[:, 4], joined[:, 4], atol=1e-12)
-    assert not np.allclose(joined[:, 4:], normalise(query))
-
-
-def test_scale_and_shift_per_task_and_their_gradients(float64):
-    layer = FastScaleShift()
-    layer.build((None, None, None, None, CHANNELS))
-    x = draw(TASKS, ROWS, 3, 3, CHANNELS)
-    np.testing.assert_array_equal(layer(x), x)
-    scale, shift = draw(TASKS, CHANNELS, seed=1), draw(TASKS, CHANNELS, seed=2)
-    deltas = draw(*x.shape, seed=3)
-    with tf.GradientTape() as tape:
-        tape.watch([scale, shift])
-        z = layer(x, TaskWeights((scale, shift)))
-        loss = tf.reduce_sum(z * deltas)
+# With more filters than the 18 numbers that each sees it is computed from the patches.
+@pytest.mark.parametrize("filters", [FILTERS, 20])
+def test_normalised_conv_uses_each_tasks_own_statistics(float64, filters):
+    x = draw(TASKS, ROWS, 5, 5, CHANNELS) * 5 + 2
+    kernels = draw(TASKS, 3, 3, CHANNELS, filters, seed=1)
+    scale, shift = draw(TASKS, filters, seed=2), draw(TASKS, filters, seed=3)
+    result = normalised(x, kernels, scale, shift)
     for task in range(TASKS):
-        np.testing.assert_allclose(z[task], scale[task] * x[task] + shift[task], atol=1e-12)
-    gradients = layer.gradient(x, deltas).parts
-    for mine, expected in zip(gradients, tape.gradient(loss, [scale, shift]), strict=True):
-        np.testing.assert_allclose(mine, expected, atol=1e-12)
+        z = tf.nn.conv2d(x[task], kernels[task], 1, "SAME").numpy()
+        standard = (z - z.mean((0, 1, 2))) / np.sqrt(z.var((0, 1, 2)) + EPSILON)
+        expected = scale[task] * standard + shift[task]
+        np.testing.assert_allclose(result[task], expected, rtol=1e-9, atol=1e-10)
+    # Another task's images, or their order, make no difference; nothing is remembered.
+    alone = normalised(x[1:2, ::-1], kernels[1:2], scale[1:2], shift[1:2])
+    np.testing.assert_allclose(alone[0, ::-1], result[1], rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("filters", [FILTERS, 20])
+@pytest.mark.parametrize("num_kernels", [1, TASKS])
+def test_support_statistics_do_not_see_the_queries(float64, filters, num_kernels):
+    support = draw(TASKS, 4, 3, 3, CHANNELS)
+    query = draw(TASKS, 5, 3, 3, CHANNELS, seed=1) * 3 + 1
+    kernels = draw(num_kernels, 3, 3, CHANNELS, filters, seed=2)
+    affine = kernels, draw(1, filters, seed=3), draw(1, filters, seed=4)
+    joined = normalised(tf.concat([support, query], 1), *affine, num_rows=4)
+    np.testing.assert_allclose(joined[:, :4], normalised(support, *affine), rtol=1e-9, atol=1e-10)
+    # A query is normalised the same whatever else is asked.
+    fewer = normalised(tf.concat([support, query[:, :1]], 1), *affine, num_rows=4)
+    np.testing.assert_allclose(fewer[:, 4], joined[:, 4], rtol=1e-9, atol=1e-10)
+    assert not np.allclose(joined[:, 4:], normalised(query, *affine))
+
+
+@pytest.mark.parametrize("filters", [FILTERS, 20])
+def test_normalised_conv_takes_an_unknown_number_of_tasks_and_images(float64, filters):
+    kernels = draw(1, 3, 3, CHANNELS, filters, seed=1)
+    affine = kernels, draw(1, filters, seed=2), draw(1, filters, seed=3)
+    layer = make_conv(strides=1, filters=filters)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 6, 6, CHANNELS], tf.float64)])
+    def call(x):
+        return normalised(x, *affine, layer, num_rows=1)
+
+    x = draw(TASKS, ROWS, 6, 6, CHANNELS)
+    np.testing.assert_allclose(call(x), normalised(x, *affine, num_rows=1), rtol=1e-9, atol=1e-10)
+
+
+def test_constant_channels_are_normalised_to_the_shift(float64):
+    # A filter of zeros has no variance; epsilon keeps the result, and its gradient, finite.
+    x = draw(1, ROWS, 5, 5, CHANNELS)
+    for filters in (FILTERS, 20):
+        kernels = tf.zeros([1, 3, 3, CHANNELS, filters], tf.float64)
+        shift = draw(1, filters)
+        with tf.GradientTape() as tape:
+            tape.watch(kernels)
+            result = normalised(x, kernels, tf.ones([1, filters], tf.float64), shift)
+        np.testing.assert_allclose(
+            result, tf.broadcast_to(shift[:, None, None, None], result.shape), atol=1e-12
+        )
+        assert np.all(np.isfinite(tape.gradient(result, kernels)))

@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.dense import FastLayer
-from mmaml_tf.layers.fast_weights import WeightGradient
 from mmaml_tf.layers.materialised import TaskWeights
 
 
@@ -69,28 +68,11 @@ class FastConv2D(FastLayer):
         if kernel.shape[0] == 1:
             z = tf.nn.conv2d(_merged(x), tf.squeeze(kernel, 0), self.strides, "SAME")
             return tf.reshape(z, tf.concat([tf.shape(x)[:2], tf.shape(z)[1:]], 0))
-        columns, sizes = self._patches(x)
+        columns, sizes = self.patches(x)
         z = tf.matmul(columns, tf.reshape(kernel, [-1, columns.shape[-1], self.filters]))
         return tf.reshape(z, tf.concat([sizes, [self.filters]], 0))
 
-    def gradient(self, inputs: tf.Tensor, output_gradient: tf.Tensor) -> WeightGradient:
-        """dL_j / dW'_j: the patches of x times dL_j / dz, summed over images and positions."""
-        shape = self.kernel.shape
-        if inputs.shape[0] == 1:
-            kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=tf.squeeze(inputs, 0),
-                filter_sizes=shape,
-                out_backprop=tf.squeeze(output_gradient, 0),
-                strides=[1, self.strides, self.strides, 1],
-                padding="SAME",
-            )
-            return WeightGradient((kernel[None],))
-        columns, sizes = self._patches(inputs)
-        deltas = tf.reshape(output_gradient, [sizes[0], -1, self.filters])
-        kernel = tf.matmul(columns, deltas, transpose_a=True)
-        return WeightGradient((tf.reshape(kernel, [-1, *shape]),))
-
-    def _patches(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def patches(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What each output position sees.
 
         Slices rather than `tf.image.extract_patches`, whose gradient is a sparse product.

@@ -15,15 +15,19 @@ from mmaml_tf.layers.fast_weights import (
 
 
 class FastLayer(keras.layers.Layer):
-    """A layer that an inner loop can adapt.
-
-    The inner loop differentiates the support loss at the layer's *output*; from what the layer
-    saw and that output gradient the layer knows its own parameter gradient.
-    """
+    """A layer that an inner loop can adapt."""
 
     def prior(self, groups: tf.Tensor | None = None) -> Any:
         """theta as fast weights. `groups` [tasks] picks one of the layer's groups per task."""
         raise NotImplementedError
+
+
+class TracedLayer(FastLayer):
+    """A layer that knows its parameter gradient from what it saw and its output's gradient.
+
+    The inner loop then differentiates the support loss at the layer's *output*, and the gradient
+    of a dense layer can stay an outer product.
+    """
 
     def gradient(self, inputs: tf.Tensor, output_gradient: tf.Tensor) -> Any:
         """The gradient of every task's loss in this layer's parameters."""
@@ -34,7 +38,7 @@ class FastLayer(keras.layers.Layer):
         return value if groups is None else tf.gather(value, groups)
 
 
-class FastDense(FastLayer):
+class FastDense(TracedLayer):
     """z = x W' + b', with one (W', b') per task.
 
     Args:
@@ -95,7 +99,7 @@ class FastDense(FastLayer):
         return OuterProductGradient(inputs, output_gradient)
 
 
-class BiasTransformation(FastLayer):
+class BiasTransformation(TracedLayer):
     """Appends a learned vector, which adapts with the rest, to every input: [x, b'].
 
     Gives MAML's first layer a bias whose gradient is decoupled from the others' (one-shot

@@ -49,6 +49,23 @@ class Modulation(keras.layers.Layer):
         raise NotImplementedError
 
 
+class AffineModulation(Modulation):
+    """Scales every unit and may shift it, by numbers of its own.
+
+    A network can fold that into the layer before, instead of passing over the activations.
+    """
+
+    def affine(self, tau: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """tau [tasks, num_parameters(units)] -> (scale, shift or None), each [tasks, units]."""
+        raise NotImplementedError
+
+    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
+        """h [tasks, ..., units], tau [tasks, num_parameters(units)] -> h scale + shift."""
+        scale, shift = self.affine(tau)
+        h *= _over_positions(scale, h)
+        return h if shift is None else h + _over_positions(shift, h)
+
+
 def _over_positions(tau: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
     """[tasks, units] -> [tasks, 1, ..., 1, units], to broadcast over the axes between."""
     shape = tf.concat([tf.shape(tau)[:1], [1] * (h.shape.rank - 2), tf.shape(tau)[1:]], 0)
@@ -56,32 +73,32 @@ def _over_positions(tau: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
 
 
 @register("film")
-class FiLM(Modulation):
+class FiLM(AffineModulation):
     """h (1 + gamma) + beta, tau = (gamma, beta); tau = 0 leaves h as it is. [MuMoMAML] 3.2."""
 
     def num_parameters(self, units: int) -> int:
         """gamma and beta: two numbers per unit."""
         return 2 * units
 
-    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
-        """h [tasks, ..., units], tau [tasks, 2 units] -> like h."""
-        gamma, beta = tf.split(_over_positions(tau, h), 2, axis=-1)
-        return h * (1.0 + gamma) + beta
+    def affine(self, tau: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """(1 + gamma, beta)."""
+        gamma, beta = tf.split(tau, 2, axis=-1)
+        return 1.0 + gamma, beta
 
 
 @register("sigmoid")
-class SigmoidAttention(Modulation):
+class SigmoidAttention(AffineModulation):
     """h sigmoid(tau): every unit is let through by a share of its own. [MuMoMAML] 3.2."""
 
-    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
-        """h [tasks, ..., units], tau [tasks, units] -> like h."""
-        return h * _over_positions(tf.sigmoid(tau), h)
+    def affine(self, tau: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """sigmoid(tau), and no shift."""
+        return tf.sigmoid(tau), None
 
 
 @register("softmax")
-class SoftmaxAttention(Modulation):
+class SoftmaxAttention(AffineModulation):
     """h softmax(tau): the units share one unit of attention. [MuMoMAML] 3.2."""
 
-    def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
-        """h [tasks, ..., units], tau [tasks, units] -> like h."""
-        return h * _over_positions(tf.nn.softmax(tau), h)
+    def affine(self, tau: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """softmax(tau), and no shift."""
+        return tf.nn.softmax(tau), None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.batch_norm import FastScaleShift, normalise
+from mmaml_tf.layers.batch_norm import FastScaleShift, normalised_conv
 from mmaml_tf.layers.conv import FastConv2D
 
 
@@ -41,5 +41,5 @@ class ConvEncoder(keras.layers.Layer):
         """x [tasks, K, H, W, channels] -> v [tasks, units]; y (labels) is not used."""
         h = x
         for conv, scale_shift in zip(self.convs, self.scale_shifts, strict=True):
-            h = tf.nn.relu(scale_shift(normalise(conv(h))))
+            h = tf.nn.relu(normalised_conv(conv, h, conv.prior(), *scale_shift.prior().parts))
         return tf.reduce_mean(self.dense(tf.reduce_mean(h, [2, 3])), 1)

@@ -5,12 +5,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.base_network import LayeredNetwork
-from mmaml_tf.layers.batch_norm import FastScaleShift, normalise
+from mmaml_tf.base_network import LayeredNetwork, copies_per_task
+from mmaml_tf.layers.batch_norm import FastScaleShift, normalised_conv
 from mmaml_tf.layers.conv import FastConv2D
 from mmaml_tf.layers.dense import FastDense, FastLayer
-from mmaml_tf.layers.fast_weights import MaterialisedWeights
-from mmaml_tf.layers.modulation import FiLM, Modulation
+from mmaml_tf.layers.fast_weights import MaterialisedWeights, num_tasks_of
+from mmaml_tf.layers.modulation import AffineModulation, FiLM, Modulation
 
 
 class ConvNet(LayeredNetwork):
@@ -87,13 +87,13 @@ class ConvNet(LayeredNetwork):
         watch: Callable[[tf.Tensor], None] | None = None,
         num_rows: int | tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[Any]]:
-        """See `BaseNetwork`. The trace holds each layer's (input, output).
+        """See `BaseNetwork`. The trace is the fast weights.
 
         Args:
           x: images, [tasks, N, H, W, channels].
           fast: one set of fast weights per layer.
           tau: one [tasks, ...] tensor per block; None for none.
-          watch: told of every layer's output.
+          watch: told of every fast weight.
           num_rows: batch norm's statistics come from the first so many of the N images; None for
             all.
 
@@ -104,28 +104,27 @@ class ConvNet(LayeredNetwork):
             raise ValueError("modulation and modulation parameters go together")
         if tau is not None and len(tau) != len(self.blocks):
             raise ValueError(f"{len(tau)} modulation parameters for {len(self.blocks)} blocks")
+        if watch is not None:
+            fast = copies_per_task(fast, num_tasks_of(x), watch)
         weights = iter(fast)
-        trace = []
-
-        def apply(layer: FastLayer, h: tf.Tensor) -> tf.Tensor:
-            z = layer(h, next(weights))
-            if watch is not None:
-                watch(z)
-            trace.append((h, z))
-            return z
-
         h = x
         if self.flatten:
             size = x.shape[2] * x.shape[3] * x.shape[4]
             h = tf.reshape(x, tf.concat([tf.shape(x)[:2], [1, 1, size]], 0))
         for index, (conv, *scale_shift) in enumerate(self.blocks):
-            h = normalise(apply(conv, h), num_rows)
-            for layer in scale_shift:
-                h = apply(layer, h)
-            if self.modulation is not None and tau is not None:
-                h = self.modulation(h, tau[index])
+            kernel = next(weights)
+            scale, shift = next(weights).parts if scale_shift else (1.0, 0.0)
+            modulation = self.modulation
+            if isinstance(modulation, AffineModulation) and tau is not None:
+                gain, offset = modulation.affine(tau[index])
+                scale, shift = gain * scale, gain * shift
+                shift = shift if offset is None else shift + offset
+                modulation = None  # done
+            h = normalised_conv(conv, h, kernel, scale, shift, num_rows)
+            if modulation is not None and tau is not None:
+                h = modulation(h, tau[index])
             h = tf.nn.relu(h)
-        return apply(self.head, tf.reduce_mean(h, [2, 3])), trace
+        return self.head(tf.reduce_mean(h, [2, 3]), next(weights)), fast
 
     def predict(
         self,
