@@ -5,13 +5,20 @@ import pytest
 import tensorflow as tf
 
 from mmaml_tf.layers.batch_norm import EPSILON
-from mmaml_tf.layers.modulation import FiLM
+from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation
 from mmaml_tf.omniglot.classification import accuracy, cross_entropy, step_accuracies
 from mmaml_tf.omniglot.networks import ConvNet
 from mmaml_tf.tasks import Examples
 from tests.omniglot_fixture import FILTERS, NUM_TASKS, SIZE, WAYS, make_batch, make_learner
 
 MLP = dict(kernel_size=1, strides=1, flatten=True)
+
+
+class Bend(Modulation):
+    """Not affine, so that it can't go into the convolution before it."""
+
+    def call(self, h, tau):
+        return h + tau[:, None, None, None] * h**2
 
 
 def meta_gradients(learner, batch):
@@ -81,6 +88,7 @@ def reference_losses(learner, batch, num_steps, learning_rate, first_order=False
         ("film", {}, {}, True),
         ("sigmoid", {}, {}, True),
         ("softmax", {}, {}, False),
+        ("bend", {}, {}, True),
         (None, MLP, {}, False),
         ("film", MLP, {}, True),
         (None, {}, dict(first_order=True), True),
@@ -90,7 +98,8 @@ def reference_losses(learner, batch, num_steps, learning_rate, first_order=False
         ("film", {}, dict(num_steps=0), True),
     ],
 )
-def test_same_as_a_loop_over_tasks(float64, modulation, network, loop, map_tasks):
+def test_same_as_a_loop_over_tasks(float64, monkeypatch, modulation, network, loop, map_tasks):
+    monkeypatch.setitem(MODULATIONS, "bend", Bend)
     learner = make_learner(modulation, map_tasks, network, **loop)
     batch = make_batch()
     settings = {"num_steps": 2, "learning_rate": 0.2, **loop}

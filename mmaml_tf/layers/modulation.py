@@ -1,7 +1,7 @@
 """Modulations: how tau_i = (what the task encoder says) changes block i of the base network.
 
-Adding one: subclass `Modulation`, decorate it with `@register("name")`; `--modulation=name`
-then selects it.
+Adding one: subclass `Modulation` (or `AffineModulation`, if it scales and shifts), decorate it with
+`@register("name")`; `--modulation=name` then selects it.
 """
 
 from collections.abc import Callable
