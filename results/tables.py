@@ -21,6 +21,7 @@ NOT_RUN = "–"
 # What a row says, the paper's figures by domain (before / after the gradient steps), the run.
 REGRESSION = (
     ("MAML", {2: "15.9255 / 1.0852", 3: "12.5994 / 1.1633"}, "maml-seed0"),
+    ("MAML, `--inner_clip_norm=350`", {}, "maml-limit-seed0"),
     ("Multi-MAML", {2: "16.2894 / 0.4330", 3: "12.3742 / 0.7791"}, "multi_maml-seed0"),
     ("MuMoMAML, softmax", {2: "3.9140 / 0.4795", 3: "0.6889 / 0.4884"}, "mumomaml-softmax-seed0"),
     ("MuMoMAML, sigmoid", {2: "1.4992 / 0.3414", 3: "2.4047 / 0.4414"}, "mumomaml-sigmoid-seed0"),
