@@ -70,8 +70,10 @@ def normalised_conv(
     # derivative does not need and the second does.
     z = conv(x, kernel)
     axes = [1, 2, 3]
-    centred = z - tf.reduce_mean(z[:, :num_rows], axes, keepdims=True)
-    variance = tf.reduce_mean(centred[:, :num_rows] ** 2, axes)
+    mean = tf.reduce_mean(z if num_rows is None else z[:, :num_rows], axes, keepdims=True)
+    centred = z - mean
+    rows = centred if num_rows is None else centred[:, :num_rows]
+    variance = tf.reduce_mean(rows**2, axes)
     gain = scale * tf.math.rsqrt(variance + EPSILON)
     return centred * gain[:, None, None, None] + shift[:, None, None, None]
 
