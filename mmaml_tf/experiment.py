@@ -8,7 +8,7 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf import figures, provenance
+from mmaml_tf import figures
 from mmaml_tf.config import RunConfig
 from mmaml_tf.run_folder import RunFolder, write_atomically
 
@@ -53,8 +53,7 @@ def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
     learner = domain.build_learner()
     folder.claim(domain.config, overwrite)
     print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
-    with provenance.recorded(folder.provenance_file, learner):
-        domain.train(learner, folder)
+    domain.train(learner, folder)
     _evaluate(domain, learner, folder, folder)
     _export(domain, learner, folder)
 

@@ -1,6 +1,5 @@
 """Where a run comes from: command, commit, versions, machine and time, kept in its folder."""
 
-import contextlib
 import datetime
 import json
 import platform
@@ -8,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,31 +20,41 @@ from mmaml_tf.run_folder import write_atomically
 PACKAGES = ("tensorflow", "keras", "mujoco", "numpy")
 
 
-@contextlib.contextmanager
-def recorded(file: Path, learner: keras.Model) -> Iterator[None]:
-    """Adds what happens in this context to `file`, a list with one entry per start of the run.
+class RecordProvenance(keras.callbacks.Callback):
+    """Keeps a list with one entry per start of the run, whose seconds add up to the run's.
 
-    An entry also comes of a training that fails or is interrupted (not of one that is killed), so
-    that the seconds of all add up to the run's. Nothing is written if no iteration was made.
+    The entry is written anew after every logging interval, so that a run that fails, is interrupted
+    or is killed has one too.
+
+    Args:
+      file: of the run, provenance.json.
     """
-    began = time.monotonic()
-    entry: dict[str, Any] = {
-        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": commit(),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cores": num_cores(),
-        "devices": [device.device_type for device in tf.config.list_physical_devices()],
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-    try:
-        yield
-    finally:
-        iterations = int(learner.optimizer.iterations)
-        entries = held(file)
-        if iterations > (entries[-1]["iterations"] if entries else 0):
-            entry |= {"iterations": iterations, "seconds": round(time.monotonic() - began, 1)}
-            write_atomically(file, json.dumps([*entries, entry], indent=1) + "\n")
+
+    def __init__(self, file: Path):
+        super().__init__()
+        self.file = file
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Starts the entry, and its clock."""
+        self._began = time.monotonic()
+        self._earlier = held(self.file)
+        self._entry = {
+            "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "commit": commit(),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "cores": num_cores(),
+            "devices": [device.device_type for device in tf.config.list_physical_devices()],
+            "python": platform.python_version(),
+            "versions": {name: _version(name) for name in PACKAGES},
+        }
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes how far this start has come, and in what time."""
+        entry = self._entry | {
+            "iterations": int(self.model.optimizer.iterations),
+            "seconds": round(time.monotonic() - self._began, 1),
+        }
+        write_atomically(self.file, json.dumps([*self._earlier, entry], indent=1) + "\n")
 
 
 def held(file: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.provenance import RecordProvenance
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch
 
@@ -129,6 +130,7 @@ def train(
                     *judges,
                     Progress(config.iterations),
                     MetricsCsv(folder),
+                    RecordProvenance(folder.provenance_file),
                     keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
                     saver,
                 ],
