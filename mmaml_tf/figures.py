@@ -10,6 +10,7 @@ matplotlib.use("Agg")  # files only: no display needed
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
@@ -56,7 +57,7 @@ def training_curves(
         )
     axes.set(xlabel="meta-iteration", ylabel=ylabel)
     axes.grid(alpha=0.3, which="both")
-    axes.legend()
+    _legend(axes, beside=len(metrics) > 3)
     return figure
 
 
@@ -84,10 +85,7 @@ def adaptation_curves(
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel(ylabel)
-    if len(evaluations) > 1:  # a legend of several runs would hide their curves
-        panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    else:
-        panels[0][-1].legend()
+    _legend(panels[0][-1], beside=len(evaluations) > 1)
     return figure
 
 
@@ -114,8 +112,13 @@ def embedding_map(
         members = points[labels[chosen] == index]
         axes.scatter(members[:, 0], members[:, 1], s=8, alpha=0.7, label=name)
     axes.set(title="t-SNE of the task embeddings", xticks=[], yticks=[])
-    if len(names) > 3:  # a long legend would hide the points
-        axes.legend(markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
-    else:
-        axes.legend(markerscale=2)
+    _legend(axes, beside=len(names) > 3, markerscale=2)
     return figure
+
+
+def _legend(axes: Axes, beside: bool, markerscale: float = 1.0) -> None:
+    """A legend: `beside` the axes where it is so long that it would hide what they show."""
+    if beside:
+        axes.legend(markerscale=markerscale, loc="upper left", bbox_to_anchor=(1, 1))
+    else:
+        axes.legend(markerscale=markerscale)
