@@ -165,12 +165,13 @@ def use_trained(domains: dict[str, Registration]) -> None:
     config, registration = held_run(domains, folder)
     asked = {name: FLAGS[name].value for name in ("domain", "method") if FLAGS[name].present}
     wanted = replace(config, **(registration.given() | asked))
-    problems = config.differences(wanted)
+    problems = config.differences(wanted, also=config.EVALUATION)
     if problems:
         raise RunError(f"{folder.path} holds another run ({'; '.join(problems)})")
     output = folder
     if FLAGS.checkpoint is not None:
-        output = RunFolder(FLAGS.output_dir or f"runs/{config.domain}/{config.label}/pretrained")
+        mine = f"runs/{config.domain}/{config.label}/checkpoint-{folder.path.resolve().name}"
+        output = RunFolder(FLAGS.output_dir or mine)
         if output.config_file.exists():
             raise RunError(f"{output.path} holds a run: give another --output_dir")
     action = experiment.evaluate if FLAGS.mode == "evaluate" else experiment.export
@@ -193,9 +194,11 @@ def report_on_runs(domains: dict[str, Registration]) -> None:
     runs = []
     for folder in map(RunFolder, paths):
         config, registration = held_run(domains, folder)
-        runs.append(ReportedRun(registration.build(config), folder))
-    target = FLAGS.output_dir or f"runs/{runs[0].domain.config.domain}/report"
-    report(runs, Path(target))
+        runs.append(ReportedRun(registration.build(folder.evaluated_config(config)), folder))
+    target = RunFolder(FLAGS.output_dir or f"runs/{runs[0].domain.config.domain}/report")
+    if target.config_file.exists():
+        raise RunError(f"{target.path} holds a run: give another --output_dir")
+    report(runs, target.path)
 
 
 @contextlib.contextmanager

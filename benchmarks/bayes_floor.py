@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.trained import trained_regression
 from data.families import Family
 from data.regression import MIXTURES, Mixture
+from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.evaluation import TaskResults, summarise
 from mmaml_tf.experiment import steps_table
@@ -148,7 +149,7 @@ def main() -> None:
     for path in args.checkpoint:
         try:
             domain, learner = trained_regression(path)
-        except RunError as error:
+        except (RunError, ConfigError) as error:
             parser.error(str(error))
         if domain.config.domain != args.domain:
             parser.error(f"{path} is a run of {domain.config.domain}, not of {args.domain}")

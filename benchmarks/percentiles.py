@@ -17,6 +17,7 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.trained import trained_regression
+from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
 from mmaml_tf.tasks import TaskBatch, TaskStream
@@ -50,7 +51,7 @@ def main() -> None:
         domain, learner = trained_regression(
             args.checkpoint, eval_tasks=args.eval_tasks, inner_clip_norm=args.inner_clip_norm
         )
-    except RunError as error:
+    except (RunError, ConfigError) as error:
         parser.error(str(error))
     config = domain.config
 

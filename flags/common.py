@@ -29,7 +29,7 @@ absl_flags.DEFINE_enum(
     "train",
     MODES,
     "train: train (resuming if the folder holds the same run), then evaluate, draw and export. "
-    "evaluate, export: do that with the run's last checkpoint. "
+    "evaluate, export: do that with the run's best checkpoint (regression: the last). "
     "report: compare several run folders in a table and figures.",
 )
 absl_flags.DEFINE_enum("preset", "paper", PRESETS, "Full paper scale, or a few minutes.")
@@ -44,7 +44,7 @@ absl_flags.DEFINE_string(
     None,
     "Folder of a trained run, such as one of pretrained/, that --mode=evaluate and --mode=export "
     "read but do not write; --output_dir is then where the results go, by default "
-    "runs/<domain>/<label>/pretrained.",
+    "runs/<domain>/<label>/checkpoint-<its name>.",
 )
 absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
 absl_flags.DEFINE_list(
@@ -133,7 +133,8 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
         if not flag.present:
             continue
         if name not in allowed:
-            raise ConfigError(name, flag.value, f"not a setting of --domain={FLAGS.domain}")
+            whose = f"--domain={FLAGS.domain}" if FLAGS.domain else "this run's domain"
+            raise ConfigError(name, flag.value, f"not a setting of {whose}")
         chosen[name] = flag.value
     if "encoder" in chosen and FLAGS.method != "mumomaml":
         raise ConfigError(

@@ -1,6 +1,5 @@
 """Checkpoints of a training run: saved by iteration, restored from the newest good one."""
 
-import re
 from pathlib import Path
 
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from mmaml_tf.errors import NonFiniteLossError, RunError
+from mmaml_tf.run_folder import saved_iterations
 
 
 class Checkpoints:
@@ -67,13 +67,16 @@ class Checkpoints:
             path.unlink()
 
     def restore(self) -> int | None:
-        """Restores the newest checkpoint that is not damaged, and sets damaged ones aside.
+        """Restores the newest checkpoint that is not damaged.
+
+        To go on from there sets the damaged ones aside; reading the weights alone does not.
 
         Returns:
           The iteration it was saved at, or None if nothing was ever saved.
 
         Raises:
-          RunError: if all are damaged; nothing is renamed then.
+          RunError: if all are damaged, or the newest that is not has the weights alone and the
+            optimizer is wanted; nothing is renamed then.
         """
         damaged = []
         for iteration in self.saved_iterations():
@@ -85,12 +88,18 @@ class Checkpoints:
                 else:
                     status.assert_consumed()
             except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+                if not self.weights_only and _has_weights_alone(prefix):
+                    raise RunError(
+                        f"{prefix} has the weights alone: it can be evaluated and exported, but "
+                        "training can't go on from it"
+                    ) from error
                 reason = str(error).strip().splitlines()[0]
                 logging.warning("%s is damaged (%s); trying the one before it", prefix, reason)
                 damaged.append(iteration)
                 continue
-            for path in (p for i in damaged for p in self.folder.glob(f"ckpt-{i}.*")):
-                path.rename(path.with_name("damaged-" + path.name))
+            if not self.weights_only:
+                for path in (p for i in damaged for p in self.folder.glob(f"ckpt-{i}.*")):
+                    path.rename(path.with_name("damaged-" + path.name))
             return iteration
         if damaged:
             names = ", ".join(f"ckpt-{iteration}" for iteration in damaged)
@@ -102,5 +111,12 @@ class Checkpoints:
 
     def saved_iterations(self) -> list[int]:
         """Iterations of which there is a file, newest first."""
-        names = (re.match(r"ckpt-(\d+)\.", path.name) for path in self.folder.glob("ckpt-*"))
-        return sorted({int(name[1]) for name in names if name}, reverse=True)
+        return saved_iterations(self.folder)
+
+
+def _has_weights_alone(prefix: Path) -> bool:
+    try:
+        names = [name for name, _ in tf.train.list_variables(str(prefix))]
+    except (tf.errors.OpError, ValueError, IndexError):
+        return False
+    return any(n.startswith("weights/") for n in names) and not any("optimizer" in n for n in names)

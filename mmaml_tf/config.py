@@ -68,8 +68,11 @@ class RunConfig:
     eval_seed: int
 
     METHODS: ClassVar[tuple[str, ...]] = METHODS
-    # What may differ between the runs that share a folder: nothing that training depends on.
+    # What may differ between the starts of a run: nothing that training, or the choice of its best
+    # checkpoint, depends on.
     RESUMABLE: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed", "checkpoint_every")
+    # What an evaluation or an export may change besides.
+    EVALUATION: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         self.require(
@@ -136,22 +139,31 @@ class RunConfig:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The inverse of `to_json`."""
-        settings = json.loads(text)
+        return cls.from_settings(json.loads(text))
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """From what JSON makes of a config."""
+        settings = dict(settings)
         for field in dataclasses.fields(cls):
             if isinstance(settings.get(field.name), list):
                 settings[field.name] = tuple(settings[field.name])
         return cls(**settings)
 
-    def differences(self, other: Self) -> list[str]:
+    def differences(self, other: Self, also: tuple[str, ...] = ()) -> list[str]:
         """What keeps `other` from continuing this run, as `field: here, there`; empty if nothing.
 
         More iterations than before continue a run, unless the learning rate schedule was laid
         out over the old number.
+
+        Args:
+          other: of the same domain.
+          also: fields that may differ besides the resumable ones.
         """
         problems = []
         for field in dataclasses.fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name, None)
-            if field.name in self.RESUMABLE or mine == theirs:
+            if field.name in (*self.RESUMABLE, *also) or mine == theirs:
                 continue
             if field.name == "iterations" and theirs > mine and self.lr_schedule == "constant":
                 continue

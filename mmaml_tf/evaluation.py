@@ -26,10 +26,18 @@ class TaskResults(NamedTuple):
     modes: np.ndarray
     embeddings: np.ndarray | None
 
-    def first(self, num_tasks: int) -> Self:
-        """The first so many tasks."""
-        embeddings = None if self.embeddings is None else self.embeddings[:num_tasks]
-        return type(self)(self.losses[:num_tasks], self.modes[:num_tasks], embeddings)
+    def first(self, num_tasks: int, num_modes: int = 1) -> Self:
+        """The first so many tasks, equally many of each mode."""
+        chosen = np.sort(
+            np.concatenate(
+                [
+                    np.flatnonzero(self.modes == mode)[: num_tasks // num_modes]
+                    for mode in range(num_modes)
+                ]
+            )
+        )
+        embeddings = None if self.embeddings is None else self.embeddings[chosen]
+        return type(self)(self.losses[chosen], self.modes[chosen], embeddings)
 
 
 def evaluate(

@@ -1,6 +1,8 @@
 """What the command does with a run: train, evaluate, export. Knows no domain."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,7 +10,7 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf import figures
+from mmaml_tf import figures, provenance
 from mmaml_tf.config import RunConfig
 from mmaml_tf.run_folder import RunFolder, write_atomically
 
@@ -54,15 +56,16 @@ def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
     folder.claim(domain.config, overwrite)
     print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
     domain.train(learner, folder)
-    _evaluate(domain, learner, folder, folder)
+    _evaluate(domain, learner, folder.kept_iteration(), folder, folder)
     _export(domain, learner, folder)
 
 
 def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
     """Evaluates and draws a trained run. What is written goes to `output`."""
     learner = domain.build_learner()
-    print(f"evaluating iteration {domain.restore(learner, folder)} of {folder.path}")
-    _evaluate(domain, learner, folder, output)
+    iteration = domain.restore(learner, folder)
+    print(f"evaluating iteration {iteration} of {folder.path}")
+    _evaluate(domain, learner, iteration, folder, output)
 
 
 def export(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
@@ -72,11 +75,19 @@ def export(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
     _export(domain, learner, output)
 
 
-def _evaluate(domain: Domain, learner: keras.Model, folder: RunFolder, output: RunFolder) -> None:
+def _evaluate(
+    domain: Domain,
+    learner: keras.Model,
+    iteration: int | None,
+    folder: RunFolder,
+    output: RunFolder,
+) -> None:
+    origin = provenance.origin() | {"iteration": iteration, "config": asdict(domain.config)}
     results = domain.evaluate(learner)
     table = domain.summarise(results)
     output.path.mkdir(parents=True, exist_ok=True)
     write_atomically(output.evaluation_file, table.to_csv(index=False))
+    write_atomically(output.evaluation_origin_file, json.dumps(origin, indent=1) + "\n")
     print(steps_table(table).to_string())
     metrics = pd.read_csv(folder.metrics_file)
     for name, figure in domain.run_figures(learner, results, metrics).items():

@@ -15,7 +15,7 @@ def export_supervised(learner: MetaLearner, x_dim: int, y_dim: int, path: Path) 
     [tasks, K, y_dim]. Multi-MAML asks for each task's true mode too, [tasks] int32. Returns
     `predictions` (after all gradient steps) and `modulated_predictions` (before the first), each
     [tasks, N, y_dim], and `task_embedding` [tasks, v_dim] from learners that have one. A wrong
-    rank or width is an `InvalidArgumentError` that names the argument.
+    rank, width or number of tasks is an `InvalidArgumentError` that names the argument.
 
     Args:
       learner: trained, built with materialised fast weights (any number of support points).
@@ -33,6 +33,10 @@ def export_supervised(learner: MetaLearner, x_dim: int, y_dim: int, path: Path) 
         support_x = checked("support_x", support_x, ["tasks", "K", x_dim])
         support_y = checked("support_y", support_y, ["tasks", "K", y_dim])
         query_x = checked("query_x", query_x, ["tasks", "N", x_dim])
+        support_y = alike(support_y, support_x, 2, "support_y has other tasks or K than support_x")
+        query_x = alike(query_x, support_x, 1, "query_x has other tasks than support_x")
+        if mode is not None:
+            mode = alike(mode, support_x, 1, "mode has other tasks than support_x")
         outcome = learner.adapt(Examples(support_x, support_y), query_x, mode)
         results = {
             "predictions": outcome.predictions[-1],
@@ -64,3 +68,11 @@ def checked(name: str, value: tf.Tensor, expected: list[str | int]) -> tf.Tensor
     is_right = tf.reduce_all([tf.size(shape) == len(expected), *matches])
     with tf.control_dependencies([tf.debugging.Assert(is_right, [form, shape])]):
         return tf.ensure_shape(tf.identity(value), sizes)
+
+
+def alike(value: tf.Tensor, other: tf.Tensor, axes: int, message: str) -> tf.Tensor:
+    """`value`, asserted to have the other's sizes along so many first axes."""
+    sizes, expected = tf.shape(value)[:axes], tf.shape(other)[:axes]
+    is_right = tf.reduce_all(sizes == expected)
+    with tf.control_dependencies([tf.debugging.Assert(is_right, [message, sizes, expected])]):
+        return tf.identity(value)

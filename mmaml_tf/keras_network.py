@@ -14,12 +14,17 @@ from mmaml_tf.layers.materialised import TaskWeights
 class KerasNetwork(BaseNetwork):
     """Meta-learns an ordinary Keras model, one task after the other.
 
-    Every trainable variable adapts. Non-trainable state (batch norm's running averages, say) is
-    used as it is and not updated. Nothing is known of the model's inside, so it can't be
-    modulated, and fast weights are always materialised.
+    Every trainable variable adapts. The model always runs in training mode, and its other state is
+    not updated: batch norm uses the statistics of the set at hand, as in MAML, and no running
+    averages. Nothing is known of the model's inside, so it can't be modulated, and fast weights are
+    always materialised.
 
     Args:
       model: maps [N, ...] to [N, ...]; built or not.
+
+    Raises:
+      ValueError: when built, if the model draws random numbers (dropout, say): state that is not
+        updated would draw the same ones for ever.
     """
 
     def __init__(self, model: keras.Model, **kwargs):
@@ -30,6 +35,10 @@ class KerasNetwork(BaseNetwork):
         """Builds the model for inputs [tasks, N, ...]."""
         if not self.model.built:
             self.model.build((None, *input_shape[2:]))
+        updated = {id(variable) for variable in self.model.non_trainable_weights}
+        drawn = [v.path for v in self.model.non_trainable_variables if id(v) not in updated]
+        if drawn:
+            raise ValueError(f"{drawn[0]}: a model that draws random numbers can't be meta-learned")
 
     def prior(self, groups: tf.Tensor | None = None) -> list[TaskWeights]:
         """theta as fast weights, one entry per trainable variable."""

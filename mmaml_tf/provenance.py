@@ -38,15 +38,7 @@ class RecordProvenance(keras.callbacks.Callback):
         """Starts the entry, and its clock."""
         self._began = time.monotonic()
         self._earlier = held(self.file)
-        self._entry = {
-            "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "commit": commit(),
-            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "cores": num_cores(),
-            "devices": [device.device_type for device in tf.config.list_physical_devices()],
-            "python": platform.python_version(),
-            "versions": {name: _version(name) for name in PACKAGES},
-        }
+        self._entry = origin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes how far this start has come, and in what time."""
@@ -55,6 +47,19 @@ class RecordProvenance(keras.callbacks.Callback):
             "seconds": round(time.monotonic() - self._began, 1),
         }
         write_atomically(self.file, json.dumps([*self._earlier, entry], indent=1) + "\n")
+
+
+def origin() -> dict[str, Any]:
+    """What ran, of which version, when and on what."""
+    return {
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cores": num_cores(),
+        "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
 
 
 def held(file: Path) -> list[dict[str, Any]]:

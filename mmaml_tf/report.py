@@ -1,7 +1,7 @@
 """Compares trained runs of a domain: tables of what they reached and where they come from."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -13,6 +13,10 @@ from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.experiment import Domain
 from mmaml_tf.run_folder import RunFolder, write_atomically
+
+# Gradient steps that get a column of their own where not all do: among them those that the papers
+# report on.
+SHOWN_STEPS = (0, 1, 3, 5)
 
 
 class ReportedRun:
@@ -45,6 +49,7 @@ class ReportedRun:
         self.evaluation = pd.read_csv(evaluation_file)
         self.metrics = pd.read_csv(folder.metrics_file)
         self.history = provenance.held(folder.provenance_file)
+        self.evaluated_at = folder.kept_iteration()
 
     def learner(self) -> keras.Model:
         """The trained learner."""
@@ -84,7 +89,10 @@ def report(runs: Sequence[ReportedRun], folder: Path) -> None:
 
 
 def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
-    """The runs' labels; those that share one also name the settings in which they differ."""
+    """The runs' labels; those that share one also name the settings in which they differ.
+
+    Where evaluations differ that belong to no training, such as batch norm's, all runs do.
+    """
     labels = []
     for config in configs:
         namesakes = [other for other in configs if other.label == config.label]
@@ -92,7 +100,13 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
             f"{field.name}={getattr(config, field.name)}"
             for field in dataclasses.fields(config)
             if field.name not in config.RESUMABLE
-            and len({str(getattr(other, field.name)) for other in namesakes}) > 1
+            and len(
+                {
+                    str(getattr(other, field.name))
+                    for other in (configs if field.name in config.EVALUATION else namesakes)
+                }
+            )
+            > 1
         ]
         labels.append(" ".join([config.label, *settings]))
     return labels
@@ -101,42 +115,51 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
 def comparison_table(runs: Sequence[ReportedRun]) -> str:
     """One row per run, Markdown: the metric after each step, and per mode after the last.
 
-    Of more than four steps only the first and the last get a column.
+    Of more than four steps only some get a column.
     """
-    modes = list(runs[0].evaluation["mode"].unique())
-    steps = sorted(runs[0].evaluation["step"].unique())
+    every = pd.concat([run.evaluation for run in runs])
+    modes = list(every["mode"].unique())
+    steps = sorted(every["step"].unique().tolist())
     if len(steps) > 4:
-        steps = [steps[0], steps[-1]]
+        steps = [step for step in steps if step in SHOWN_STEPS or step == steps[-1]]
     metric = runs[0].evaluation["metric"].iloc[0]
     columns = [(step, "all") for step in steps[:-1]] + [(steps[-1], mode) for mode in modes]
-    names = [f"{metric} after {step} steps, {mode}" for step, mode in columns]
+    names = [f"{metric} after {step} step{'s' * (step != 1)}, {mode}" for step, mode in columns]
     rows = []
     for run in runs:
         by_key = run.evaluation.set_index(["step", "mode"])
-        cells = [f"{by_key['mean'][key]:.4f} ± {by_key['ci95'][key]:.4f}" for key in columns]
+        cells = [
+            f"{by_key['mean'][key]:.4f} ± {by_key['ci95'][key]:.4f}" if key in by_key.index else ""
+            for key in columns
+        ]
         rows.append([run.label, *cells, str(by_key["num_tasks"][(0, "all")])])
     return markdown.table(["method", *names, "tasks"], rows)
 
 
 def origin_table(runs: Sequence[ReportedRun]) -> str:
-    """One row per run, Markdown: iterations, commits, training time, cores, command."""
+    """One row per run, Markdown: seed, iterations, and of all its starts what provenance has.
+
+    "evaluated" is the iteration whose weights were, where validation picks them, or training ended
+    badly. Cells are empty where there is no provenance.
+    """
     rows = []
     for run in runs:
-        done = str(run.metrics["iteration"].iloc[-1])
-        if not run.history:  # from before they were kept, or not in a checkout
-            rows.append([run.label, done, "", "", "", ""])
-            continue
-        last = run.history[-1]
-        commits = dict.fromkeys(entry["commit"] or "?" for entry in run.history)
         seconds = sum(entry["seconds"] for entry in run.history)
         rows.append(
             [
                 run.label,
-                done,
-                ", ".join(commits),
-                time_text(seconds),
-                str(last["cores"]),
-                f"`{last['command']}`",
+                str(run.domain.config.seed),
+                str(run.metrics["iteration"].iloc[-1]),
+                str(run.evaluated_at),
+                _distinct(entry["commit"] or "?" for entry in run.history),
+                time_text(seconds) if run.history else "",
+                _distinct(str(entry["cores"]) for entry in run.history),
+                _distinct(f"`{entry['command']}`" for entry in run.history),
             ]
         )
-    return markdown.table(["method", "iterations", "commit", "training", "cores", "command"], rows)
+    head = ["method", "seed", "iterations", "evaluated", "commit", "time", "cores", "command"]
+    return markdown.table(head, rows)
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ class RunFolder:
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.csv"
         self.evaluation_file = self.path / "evaluation.csv"
+        self.evaluation_origin_file = self.path / "evaluation.json"
         self.provenance_file = self.path / "provenance.json"
         self.checkpoints = self.path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best"
@@ -45,7 +47,9 @@ class RunFolder:
             for path in held:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         elif self.config_file.exists():
-            problems = self.config(type(config)).differences(config)
+            problems = [f"domain is {self.domain()}, not {config.domain}"]
+            if self.domain() == config.domain:
+                problems = self.config(type(config)).differences(config)
             if problems:
                 raise RunError(
                     f"{self.path} holds another run ({'; '.join(problems)}): give another "
@@ -65,6 +69,7 @@ class RunFolder:
             self.config_file,
             self.metrics_file,
             self.evaluation_file,
+            self.evaluation_origin_file,
             self.provenance_file,
             self.checkpoints,
             self.figures,
@@ -96,6 +101,19 @@ class RunFolder:
             return kind.from_json(self.config_file.read_text())
         except (ValueError, TypeError) as error:
             raise RunError(f"{self.config_file} can't be read: {error}") from error
+
+    def evaluated_config(self, config: ConfigT) -> ConfigT:
+        """`config`, the run's, with the settings that its evaluation was made with."""
+        try:
+            evaluated = json.loads(self.evaluation_origin_file.read_text())["config"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return config
+        return type(config).from_settings(evaluated)
+
+    def kept_iteration(self) -> int | None:
+        """The iteration whose weights count: the best by validation, else the newest; or None."""
+        kept = saved_iterations(self.best_checkpoint) or saved_iterations(self.checkpoints)
+        return kept[0] if kept else None
 
     def truncate_metrics(self, iteration: int) -> None:
         """Drops the metrics rows after `iteration`, which a resumed run writes again."""
@@ -139,6 +157,12 @@ def _is_up_to(row: dict[str, str], iteration: int) -> bool:
     """Whether a row of metrics.csv is whole and not later than `iteration`."""
     complete = None not in row and None not in row.values()
     return complete and row["iteration"].isdigit() and int(row["iteration"]) <= iteration
+
+
+def saved_iterations(folder: Path) -> list[int]:
+    """Iterations of which there is a checkpoint file in a folder, newest first."""
+    names = (re.match(r"ckpt-(\d+)\.", path.name) for path in folder.glob("ckpt-*"))
+    return sorted({int(name[1]) for name in names if name}, reverse=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from flags.common import FLAGS
 from mmaml_tf import supervised
 from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.run_folder import RunFolder, saved_iterations
 from run_experiment import held_run, registered_domains
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +39,7 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False) -> Path:
     shutil.rmtree(target.path, ignore_errors=True)
     target.checkpoints.mkdir(parents=True)
     if resumable:
-        newest = Checkpoints(source.checkpoints, learner).saved_iterations()[0]
+        newest = saved_iterations(source.checkpoints)[0]
         for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
             shutil.copy(file, target.checkpoints)
         if source.best_checkpoint.exists():

@@ -140,7 +140,7 @@ def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
     before = {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
     for mode in ("evaluate", "export"):
         assert command(f"--mode={mode}", f"--checkpoint={theirs}") == 0
-    mine = theirs.with_name("pretrained")
+    mine = theirs.with_name("checkpoint-seed0")
     assert (mine / "evaluation.csv").read_bytes() == before[theirs / "evaluation.csv"]
     assert (mine / "figures" / "predictions.png").exists()
     assert (mine / "saved_model" / "saved_model.pb").exists()
@@ -153,6 +153,9 @@ def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
         assert "--checkpoint=theirs: goes with --mode=evaluate" in capsys.readouterr().err
     assert command("--mode=report", "--domain=regression_2mode") == 0
     assert capsys.readouterr().out.count("| maml |") == 2  # in both tables
+    assert command("--mode=report", "--domain=regression_2mode", f"--output_dir={theirs}") == 1
+    assert "seed0 holds a run" in capsys.readouterr().err
+    assert before == {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
 
 
 def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
@@ -202,6 +205,10 @@ def test_evaluate_again_with_other_tasks(capsys, in_empty_folder):
     capsys.readouterr()
     assert command("--mode=evaluate", "--output_dir=run", "--inner_lr=1") != 0
     assert "inner_lr is 0.01, not 1.0" in capsys.readouterr().err
+    assert command("--mode=evaluate", "--output_dir=run", "--rollouts=3") != 0
+    assert "--rollouts=3: not a setting of this run's domain" in capsys.readouterr().err
+    origin = json.loads((in_empty_folder / "run" / "evaluation.json").read_text())
+    assert origin["config"]["eval_tasks"] == 60 and origin["iteration"] == 10
 
 
 def test_report_compares_runs(capsys, in_empty_folder):
@@ -226,8 +233,46 @@ def test_report_compares_runs(capsys, in_empty_folder):
         ("mumomaml", "film", "mumomaml-film"),
     }
     maml, film = (line for line in (report / "table.md").read_text().splitlines() if "`" in line)
-    assert maml.startswith("| maml | 10 |") and film.startswith("| mumomaml-film | 10 |")
+    assert maml.startswith("| maml | 0 | 10 | 10 |")
+    assert film.startswith("| mumomaml-film | 0 | 10 | 10 |")
     assert f"| {provenance.commit() or '?'} |" in maml and "| `python " in maml
+
+
+def test_report_leaves_cells_empty_where_a_run_has_no_such_step(capsys, in_empty_folder):
+    for steps in (1, 2):
+        settings = [f"--inner_steps={steps}", f"--output_dir=run{steps}", "--iterations=10"]
+        assert command(*MAML, *settings) == 0
+    capsys.readouterr()
+    assert command("--mode=report", "--runs=run1,run2", "--output_dir=report") == 0
+    one, two = (
+        line.split("|")
+        for line in (in_empty_folder / "report" / "table.md").read_text().splitlines()
+        if "±" in line
+    )
+    assert "inner_steps=1" in one[1] and "inner_steps=2" in two[1]
+    assert [cell.count("±") for cell in one[2:-2]] == [1, 1, 0, 0, 0]
+    assert [cell.count("±") for cell in two[2:-2]] == [1, 1, 1, 1, 1]
+
+
+def test_another_domains_folder_is_refused(capsys, in_empty_folder):
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    capsys.readouterr()
+    assert command("--domain=cheetah_speed", "--output_dir=run") == 1
+    message = capsys.readouterr().err
+    assert "run holds another run (domain is regression_2mode, not cheetah_speed)" in message
+
+
+def test_packed_weights_are_no_start_for_training(capsys, in_empty_folder, monkeypatch):
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    for name in FLAGS:
+        FLAGS[name].unparse()
+    FLAGS(["pack.py"])
+    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
+    packed = pack.pack(RunFolder("run"))
+    capsys.readouterr()
+    assert command(*MAML, "--iterations=20", f"--output_dir={packed}") == 1
+    assert "ckpt-10 has the weights alone" in capsys.readouterr().err
+    assert command("--mode=evaluate", f"--checkpoint={packed}", "--output_dir=again") == 0
 
 
 def test_bad_flags_fail_before_tensorflow_loads(in_empty_folder):

@@ -43,6 +43,7 @@ def test_quick_is_the_paper_setting_with_fewer_iterations():
         (dict(meta_batch_size=7), ["--meta_batch_size=7", "multiple of the 2 modes"]),
         (dict(meta_batch_size=0), ["--meta_batch_size=0", "1 or more"]),
         (dict(eval_tasks=0), ["--eval_tasks=0", "2 or more"]),
+        (dict(eval_tasks=2), ["--eval_tasks=2", "4 or more"]),
         (dict(inner_lr=-0.1), ["--inner_lr=-0.1", "above 0"]),
         (dict(meta_lr=float("nan")), ["--meta_lr=nan", "above 0"]),
         (dict(inner_steps=-1), ["--inner_steps=-1", "0 or more"]),

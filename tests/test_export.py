@@ -85,6 +85,15 @@ def test_wrong_shapes_name_the_argument(signature, name, wrong):
         signature(**inputs)
 
 
+@pytest.mark.parametrize("name", ["support_y", "query_x"])
+def test_sets_that_do_not_match_name_the_argument(signature, name):
+    inputs = task_inputs(2, 5, 4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} has other tasks"):
+        signature(**(inputs | {name: inputs[name][:1]}))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="support_y has other tasks or K"):
+        signature(**(inputs | {"support_y": inputs["support_y"][:, :1]}))
+
+
 def test_missing_input_names_the_argument(signature):
     inputs = task_inputs(2, 5, 4)
     del inputs["support_y"]

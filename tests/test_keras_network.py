@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mmaml_tf.adaptation import InnerLoop
@@ -44,3 +45,16 @@ def test_trains_a_model_with_skips_and_normalisation():
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     for variable, value in zip(learner.trainable_variables, before, strict=True):
         assert np.any(variable != value), variable.path
+
+
+def test_batch_norm_uses_the_set_at_hand_and_random_layers_are_refused():
+    layers = [keras.Input([1]), keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+    learner = keras_learner(keras.Sequential(layers), num_steps=0)
+    batch = make_batch()
+    one, moved = (
+        learner.adapt(batch.support, x).predictions for x in (batch.query.x, batch.query.x + 5)
+    )
+    np.testing.assert_allclose(moved, one, rtol=1e-3, atol=1e-4)
+    dropout = keras.Sequential([*layers, keras.layers.Dropout(0.5)])
+    with pytest.raises(ValueError, match="draws random numbers"):
+        keras_learner(dropout)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from data.omniglot import OmniglotTasks
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.config import ConfigError
-from mmaml_tf.omniglot.config import OmniglotConfig, paper_settings
+from mmaml_tf.omniglot.config import DEFAULT_DATA_DIR, OmniglotConfig, paper_settings
 from mmaml_tf.omniglot.domain import OmniglotDomain
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import Examples
@@ -108,7 +108,9 @@ def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, argu
         assert command(*base(data_dir), "--method=maml", "--output_dir=other", "--num_shots=2") == 0
         assert command("--mode=report", "--runs=run,other", "--output_dir=report") == 0
         text = (tmp_path / "report" / "table.md").read_text()
-        assert f"| {label} |" in text and "| maml-3way-2shot |" in text
+        assert f"| {label} bn_statistics=support |" in text
+        assert "| maml-3way-2shot bn_statistics=transductive |" in text
+        assert "accuracy after 3 steps" in text
 
 
 @pytest.mark.parametrize(
@@ -151,6 +153,20 @@ def test_settings_of_the_paper():
         OmniglotConfig(**settings)
     with pytest.raises(ConfigError, match="--bn_statistics"):
         OmniglotConfig(**(five | dict(bn_statistics="running")))
+
+
+def test_what_validation_depends_on_does_not_change_in_a_run():
+    config = OmniglotConfig(**paper_settings("maml"))
+    for settings in (dict(eval_queries=2), dict(bn_statistics="support")):
+        other = OmniglotConfig(**(paper_settings("maml") | settings))
+        assert len(config.differences(other)) == 1
+        assert config.differences(other, also=config.EVALUATION) == []
+
+
+def test_data_that_is_not_where_the_run_had_it_is_looked_for_in_the_default_folder(tmp_path):
+    for folder, found in ((tmp_path, str(tmp_path)), (tmp_path / "gone", DEFAULT_DATA_DIR)):
+        config = OmniglotConfig(**(paper_settings("maml") | dict(data_dir=str(folder))))
+        assert OmniglotConfig.from_json(config.to_json()).data_dir == found
 
 
 def train(data_dir, folder, **settings):
@@ -276,6 +292,9 @@ def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must"):
             serve(**(good | {name: value}))
+    for name in ("support_y", "query_x"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} has other tasks"):
+            serve(**(good | {name: good[name][:1]}))
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
 """Settings of the Omniglot domain, with the papers' as defaults."""
 
 import dataclasses
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from mmaml_tf.config import FewShotConfig
+from mmaml_tf.config import FewShotConfig, RunConfig
 
 NETWORKS = ("conv", "mlp")
 TASK_BATCHINGS = ("map", "batched")
@@ -29,7 +30,8 @@ class OmniglotConfig(FewShotConfig):
         are the same.
       bn_statistics: what normalises query images in evaluation and export: "transductive", as in
         the papers and always in training, the query set itself; "support", the support set.
-      data_dir: holds Omniglot's archives; they are downloaded into it if it does not.
+      data_dir: holds Omniglot's archives; they are downloaded into it if it does not. A relative
+        one is seen from where the command runs.
       split_seed: of the random split of the characters.
       train_characters: how many to train on.
       validation_characters: how many to pick the checkpoint with; the rest is for evaluation.
@@ -51,7 +53,8 @@ class OmniglotConfig(FewShotConfig):
     validation_tasks: int
 
     METHODS = ("maml", "mumomaml")  # Multi-MAML needs modes
-    RESUMABLE = (*FewShotConfig.RESUMABLE, "task_batching", "bn_statistics", "data_dir")
+    RESUMABLE = (*RunConfig.RESUMABLE, "task_batching", "data_dir")
+    EVALUATION = ("eval_queries", "bn_statistics")  # validation depends on them
 
     def __post_init__(self):
         super().__post_init__()
@@ -89,6 +92,14 @@ class OmniglotConfig(FewShotConfig):
             self.inner_clip_value is None,
             "not a setting of --domain=omniglot; use --inner_clip_norm",
         )
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """See `RunConfig`. A data_dir that is not on this machine gives way to the default."""
+        config = super().from_settings(settings)
+        if Path(config.data_dir).expanduser().is_dir():
+            return config
+        return dataclasses.replace(config, data_dir=DEFAULT_DATA_DIR)
 
     @property
     def label(self) -> str:

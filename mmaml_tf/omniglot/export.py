@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mmaml_tf.export import checked
+from mmaml_tf.export import alike, checked
 from mmaml_tf.meta_learners import MetaLearner
 from mmaml_tf.tasks import Examples
 
@@ -38,6 +38,8 @@ def export_classifier(
         support_x = checked("support_x", support_x, ["tasks", "K", *image_shape])
         support_y = checked("support_y", support_y, ["tasks", "K"])
         query_x = checked("query_x", query_x, ["tasks", "N", *image_shape])
+        support_y = alike(support_y, support_x, 2, "support_y has other tasks or K than support_x")
+        query_x = alike(query_x, support_x, 1, "query_x has other tasks than support_x")
         allowed = f"support_y must hold labels 0 to {num_classes - 1}, but they are"
         is_right = tf.reduce_all((support_y >= 0) & (support_y < num_classes))
         with tf.control_dependencies([tf.debugging.Assert(is_right, [allowed, support_y])]):

@@ -56,6 +56,8 @@ class RegressionConfig(FewShotConfig):
                 getattr(self, field) % len(self.modes) == 0,
                 f"must be a multiple of the {len(self.modes)} modes ({', '.join(self.modes)})",
             )
+        # Intervals are given per mode, and one task has none.
+        self.require_at_least("eval_tasks", 2 * len(self.modes))
 
 
 # The 90th to 99th percentile of a trained learner's gradient norms at the first inner step

@@ -1,5 +1,6 @@
 """The regression domain: wires tasks, networks, encoder, loss, figures and export together."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -101,9 +102,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures the learner on `config.eval_tasks` fresh tasks."""
         config = self.config
-        batch = len(config.modes) * _largest_divisor(
-            config.eval_tasks // len(config.modes), EVALUATION_BATCH // len(config.modes)
-        )
+        num_modes = len(config.modes)
+        batch = min(config.eval_tasks, EVALUATION_BATCH // num_modes * num_modes)
 
         def sample(index: tf.Tensor) -> TaskBatch:
             return self.tasks.sample(
@@ -115,7 +115,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
                 config.eval_queries,
             )
 
-        return evaluation.evaluate(learner, sample, config.eval_tasks // batch)
+        results = evaluation.evaluate(learner, sample, math.ceil(config.eval_tasks / batch))
+        return results.first(config.eval_tasks, num_modes)
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
         """The rows of evaluation.csv."""
@@ -194,7 +195,3 @@ def comparison_figures(
         "training": figures.training_curves(metrics, "loss", f"query {LABEL}"),
         "adaptation": figures.adaptation_curves(evaluations, LABEL, yscale="log"),
     }
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)

@@ -90,6 +90,8 @@ class RlConfig(RunConfig):
                 getattr(self, field) % len(self.modes) == 0,
                 f"must be a multiple of the {len(self.modes)} modes ({', '.join(self.modes)})",
             )
+        # Intervals are given per mode, and one task has none.
+        self.require_at_least("eval_tasks", 2 * len(self.modes))
         if self.method in BASELINES:
             self.require(
                 "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"
