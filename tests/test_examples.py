@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.regression import MIXTURES
 from examples import own_families, own_keras_model, serve
+from mmaml_tf.layers import modulation
 from tests.runs import TINY_FLAGS, command
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVING = re.findall(
-    r"```python\n(import tensorflow[^`]*?pretrained/[^`]*)```", (ROOT / "README.md").read_text()
-)
+README = (ROOT / "README.md").read_text()
+SERVING = re.findall(r"```python\n(import tensorflow[^`]*?pretrained/[^`]*)```", README)
 
 
 @pytest.mark.parametrize("code", SERVING)
@@ -37,6 +38,19 @@ def test_the_readme_serves_every_domain_that_has_a_model():
     assert served
     for domain in served:
         assert re.search(rf"\b{domain}\b", "".join(SERVING)), domain
+
+
+def test_the_readmes_modulation_shifts_in_every_domain():
+    code = re.search(r"```python\n(@register.*?)```", README, re.DOTALL)[1]
+    try:
+        exec(code, vars(modulation) | {"__name__": __name__})
+        shift = modulation.MODULATIONS["shift"]()
+    finally:
+        modulation.MODULATIONS.pop("shift", None)
+    tau = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    for shape in ([2, 5, 2], [2, 5, 3, 3, 2]):  # dense, convolutional
+        moved = shift(tf.zeros(shape), tau)
+        np.testing.assert_array_equal(moved[1, 4, ..., 1], np.full(shape[2:-1], 4.0))
 
 
 def test_own_keras_model_is_meta_learned():
