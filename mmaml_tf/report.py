@@ -91,22 +91,21 @@ def report(runs: Sequence[ReportedRun], folder: Path) -> None:
 def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
     """The runs' labels; those that share one also name the settings in which they differ.
 
-    Where evaluations differ that belong to no training, such as batch norm's, all runs do.
+    Settings of the evaluation alone are named by all runs, if any differ in them.
     """
+
+    def differ(name: str, among: Sequence[RunConfig]) -> bool:
+        return len({str(getattr(config, name)) for config in among}) > 1
+
     labels = []
     for config in configs:
         namesakes = [other for other in configs if other.label == config.label]
+        names = [field.name for field in dataclasses.fields(config)]
         settings = [
-            f"{field.name}={getattr(config, field.name)}"
-            for field in dataclasses.fields(config)
-            if field.name not in config.RESUMABLE
-            and len(
-                {
-                    str(getattr(other, field.name))
-                    for other in (configs if field.name in config.EVALUATION else namesakes)
-                }
-            )
-            > 1
+            f"{name}={getattr(config, name)}"
+            for name in names
+            if name not in config.RESUMABLE
+            and differ(name, configs if name in config.EVALUATION else namesakes)
         ]
         labels.append(" ".join([config.label, *settings]))
     return labels
