@@ -29,7 +29,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.trained import trained_regression
+from benchmarks.trained import trained
 from data.families import Family
 from data.regression import MIXTURES, Mixture
 from mmaml_tf.config import ConfigError
@@ -37,6 +37,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.evaluation import TaskResults, summarise
 from mmaml_tf.experiment import steps_table
 from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.tasks import Examples, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9)
@@ -148,7 +149,7 @@ def main() -> None:
     names, learners = ["mode unknown", "told the mode"], []
     for path in args.checkpoint:
         try:
-            domain, learner = trained_regression(path)
+            domain, learner = trained(path, RegressionConfig)
         except (RunError, ConfigError) as error:
             parser.error(str(error))
         if domain.config.domain != args.domain:

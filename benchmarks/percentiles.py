@@ -16,10 +16,11 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.trained import trained_regression
+from benchmarks.trained import trained
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9, 99.99)
@@ -48,8 +49,11 @@ def main() -> None:
     args = parser.parse_args()
 
     try:
-        domain, learner = trained_regression(
-            args.checkpoint, eval_tasks=args.eval_tasks, inner_clip_norm=args.inner_clip_norm
+        domain, learner = trained(
+            args.checkpoint,
+            RegressionConfig,
+            eval_tasks=args.eval_tasks,
+            inner_clip_norm=args.inner_clip_norm,
         )
     except (RunError, ConfigError) as error:
         parser.error(str(error))

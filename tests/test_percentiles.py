@@ -1,9 +1,10 @@
-"""The gradient norms of benchmarks/percentiles.py, against a tape per task."""
+"""What the benchmarks say of trained learners: gradient norms by a tape per task, worst tasks."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.omniglot_errors import part_in_worst
 from benchmarks.percentiles import first_step_norms
 from tests import reference
 from tests.learners import CASES, make_batch, make_learner
@@ -22,3 +23,10 @@ def test_norms_of_the_first_inner_gradients(float64, method, modulation, factore
         gradients = reference.inner_gradients(learner, weights, own_tau, support_x, support_y)
         expected.append(tf.linalg.global_norm(gradients))
     np.testing.assert_allclose(first_step_norms(learner, batch), expected, rtol=1e-10)
+
+
+def test_part_of_the_errors_in_the_worst_tasks():
+    errors = np.array([0.0, 0.1, 0.0, 0.6, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert part_in_worst(errors, 0.01) == 0.6  # one task at least
+    assert np.isclose(part_in_worst(errors, 0.2), 0.9)
+    assert np.isclose(part_in_worst(errors, 0.5), 1.0)
