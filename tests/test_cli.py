@@ -158,13 +158,23 @@ def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
     assert before == {p: p.read_bytes() for p in theirs.rglob("*") if p.is_file()}
 
 
-def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
+@pytest.fixture
+def pack_here(in_empty_folder, monkeypatch):
+    """Packs a run into the empty folder."""
+
+    def packed(path, resumable=False):
+        for name in FLAGS:
+            FLAGS[name].unparse()
+        FLAGS(["pack.py"])
+        monkeypatch.setattr(pack, "ROOT", in_empty_folder)
+        return pack.pack(RunFolder(path), resumable=resumable)
+
+    return packed
+
+
+def test_packed_weights_evaluate_as_the_run(in_empty_folder, pack_here):
     assert command(*BASE, "--iterations=10", "--output_dir=run") == 0
-    for name in FLAGS:
-        FLAGS[name].unparse()
-    FLAGS(["pack.py"])
-    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
-    packed = pack.pack(RunFolder("run"))
+    packed = pack_here("run")
     assert packed == in_empty_folder / "pretrained" / "regression_2mode" / "mumomaml-film-seed0"
     kept = tf.train.load_checkpoint(str(packed / "checkpoints" / "ckpt-10"))
     assert not [name for name in kept.get_variable_to_shape_map() if "optimizer" in name]
@@ -175,15 +185,11 @@ def test_packed_weights_evaluate_as_the_run(in_empty_folder, monkeypatch):
     assert first == again
 
 
-def test_packed_run_goes_on(capsys, in_empty_folder, monkeypatch):
+def test_packed_run_goes_on(capsys, in_empty_folder, pack_here):
     for iterations in (10, 20):
         folder = f"--output_dir=run{iterations}"
         assert command(*MAML, f"--iterations={iterations}", folder) == 0
-    for name in FLAGS:
-        FLAGS[name].unparse()
-    FLAGS(["pack.py"])
-    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
-    packed = pack.pack(RunFolder("run10"), resumable=True)
+    packed = pack_here("run10", resumable=True)
     capsys.readouterr()
     assert command(*MAML, "--iterations=20", f"--output_dir={packed}") == 0
     assert "resuming at iteration 10" in capsys.readouterr().out
@@ -262,13 +268,9 @@ def test_another_domains_folder_is_refused(capsys, in_empty_folder):
     assert "run holds another run (domain is regression_2mode, not cheetah_speed)" in message
 
 
-def test_packed_weights_are_no_start_for_training(capsys, in_empty_folder, monkeypatch):
+def test_packed_weights_are_no_start_for_training(capsys, pack_here):
     assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
-    for name in FLAGS:
-        FLAGS[name].unparse()
-    FLAGS(["pack.py"])
-    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
-    packed = pack.pack(RunFolder("run"))
+    packed = pack_here("run")
     capsys.readouterr()
     assert command(*MAML, "--iterations=20", f"--output_dir={packed}") == 1
     assert "ckpt-10 has the weights alone" in capsys.readouterr().err
