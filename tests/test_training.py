@@ -159,6 +159,9 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     folder = RunFolder(tmp_path / "run")
     expected = train(folder)
     damage(folder, 30)
+    domain = tiny_domain()
+    assert domain.restore(domain.build_learner(), folder) == 20
+    assert not list(folder.checkpoints.glob("damaged-*"))  # reading renames nothing
     resumed = train(folder)
     assert "ckpt-30" in caplog.text
     assert "damaged" in caplog.text
