@@ -14,6 +14,8 @@ from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
 ROTATIONS = 4
 # Classes of a task of one alphabet: few alphabets have more test characters than some ten.
 ALPHABET_WAYS = 5
+# TensorFlow's own choice outside XLA; named, the draws are the same inside.
+GENERATOR = "philox"
 
 
 class Episodes:
@@ -51,10 +53,12 @@ class Episodes:
           Support x [M, N * K, 28, 28, 1] in 0..1 and y [M, N * K] int32, class after class, the
           query set likewise, and the single mode 0.
         """
-        character_seed, turn_seed, drawing_seed = tf.unstack(tf.random.split(seed, 3))
+        character_seed, turn_seed, drawing_seed = tf.unstack(
+            tf.random.split(seed, 3, alg=GENERATOR)
+        )
         character = _distinct(character_seed, [num_tasks], self.num_characters, num_ways)
         turns = tf.random.stateless_uniform(
-            [num_tasks, num_ways], turn_seed, 0, ROTATIONS, tf.int32
+            [num_tasks, num_ways], turn_seed, 0, ROTATIONS, tf.int32, alg=GENERATOR
         )
         drawing = _distinct(drawing_seed, [num_tasks, num_ways], DRAWINGS, num_shots + num_queries)
         rows = (character * ROTATIONS + turns)[..., None] * DRAWINGS + drawing
@@ -76,7 +80,9 @@ class Episodes:
 
 def _distinct(seed: tf.Tensor, shape: list[int], limit: int, count: int) -> tf.Tensor:
     """`count` different integers below `limit`, in random order: [*shape, count] int32."""
-    return tf.math.top_k(tf.random.stateless_uniform([*shape, limit], seed), count).indices
+    bits = tf.random.stateless_uniform([*shape, limit], seed, None, None, tf.int32, alg=GENERATOR)
+    # The bits that a uniform float is made of, and in its order; XLA makes other floats of them.
+    return tf.math.top_k(tf.bitwise.bitwise_and(bits, (1 << 23) - 1), count).indices
 
 
 class OmniglotTasks:
@@ -135,7 +141,7 @@ class OmniglotTasks:
         if stream not in self._episodes:
             with tf.init_scope():  # a table made inside a graph would not outlive it
                 self._episodes[stream] = Episodes(self.splits[stream])
-        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration)
+        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration, alg=GENERATOR)
         return self._episodes[stream].sample(base, num_tasks, self.num_ways, num_shots, num_queries)
 
     def alphabet_tasks(
@@ -157,7 +163,11 @@ class OmniglotTasks:
             episodes = Episodes(test.chosen(np.flatnonzero(test.alphabets == name)))
             stream_seed = tf.constant([seed, TaskStream.EVALUATION.value])
             batch = episodes.sample(
-                tf.random.fold_in(stream_seed, index), tasks_each, num_ways, num_shots, 1
+                tf.random.fold_in(stream_seed, index, alg=GENERATOR),
+                tasks_each,
+                num_ways,
+                num_shots,
+                1,
             )
             batches.append(batch._replace(mode=tf.fill([tasks_each], index)))
         if not batches:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import keras
+import tensorflow as tf
 
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
@@ -53,7 +54,7 @@ class KeepBest(keras.callbacks.Callback):
         folder: RunFolder,
         learner: keras.Model,
         name: str,
-        score: Callable[[], float],
+        score: Callable[[], float | tf.Tensor],
         over: int,
     ):
         super().__init__()
@@ -69,7 +70,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Validates."""
-        score = self.score()
+        score = float(self.score())
         self.scores.append(score)
         recent = sum(self.scores) / len(self.scores)
         if logs is not None:

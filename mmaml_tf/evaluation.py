@@ -50,7 +50,7 @@ def evaluate(
       sample: index -> batch of evaluation tasks, a pure function.
       num_batches: how many.
     """
-    return measurement(learner.predict_step, "loss", sample, num_batches)()
+    return measurement(learner.predict_step, "loss", sample, num_batches)
 
 
 def measurement(
@@ -58,8 +58,8 @@ def measurement(
     score: str,
     sample: Callable[[tf.Tensor], TaskBatch],
     num_batches: int,
-) -> Callable[[], TaskResults]:
-    """`evaluate` by another score than the loss, to be done any number of times.
+) -> TaskResults:
+    """`evaluate` by another score than the loss.
 
     Args:
       predict: batch of tasks -> `score` [tasks, S + 1], and `embedding` if there are any.
@@ -73,15 +73,12 @@ def measurement(
         batch = sample(index)
         return predict(batch), batch.mode
 
-    def measure() -> TaskResults:
-        outcomes = (step(tf.constant(index)) for index in range(num_batches))
-        results, modes = zip(*outcomes, strict=True)
-        columns = {key: np.concatenate([r[key].numpy() for r in results]) for key in results[0]}
-        return TaskResults(
-            columns[score], np.concatenate([m.numpy() for m in modes]), columns.get("embedding")
-        )
-
-    return measure
+    outcomes = (step(tf.constant(index)) for index in range(num_batches))
+    results, modes = zip(*outcomes, strict=True)
+    columns = {key: np.concatenate([r[key].numpy() for r in results]) for key in results[0]}
+    return TaskResults(
+        columns[score], np.concatenate([m.numpy() for m in modes]), columns.get("embedding")
+    )
 
 
 def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class RecordProvenance(keras.callbacks.Callback):
             "iterations": int(self.model.optimizer.iterations),
             "seconds": round(time.monotonic() - self._began, 1),
         }
-        write_atomically(self.file, json.dumps([*self._earlier, entry], indent=1) + "\n")
+        write(self.file, [*self._earlier, entry])
 
 
 def origin() -> dict[str, Any]:
@@ -60,6 +61,11 @@ def origin() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def write(file: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Writes a run's provenance.json."""
+    write_atomically(file, json.dumps(entries, indent=1) + "\n")
 
 
 def held(file: Path) -> list[dict[str, Any]]:

@@ -145,12 +145,13 @@ class RunFolder:
                 writer.writeheader()
             writer.writerow(row)
 
-    def metrics(self, column: str) -> list[float]:
-        """A column of metrics.csv; empty if there is none."""
+    def metrics(self, column: str, iteration: int | None = None) -> list[float]:
+        """A column of metrics.csv, up to `iteration` if given; empty if there is none."""
         if not self.metrics_file.exists():
             return []
         with self.metrics_file.open(newline="") as file:
-            return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+            rows = [row for row in csv.DictReader(file) if row.get(column)]
+        return [float(r[column]) for r in rows if iteration is None or _is_up_to(r, iteration)]
 
 
 def _is_up_to(row: dict[str, str], iteration: int) -> bool:

@@ -46,13 +46,14 @@ class Validation(NamedTuple):
 
     Attributes:
       name: what metrics.csv calls the score.
-      score: measures the learner on validation tasks; more is better.
+      score: measures the learner on validation tasks; more is better. The supervised domains' is a
+        `tf.function`.
       over: the mean over so many validations decides, where a single one says little; metrics.csv
         calls it `recent_<name>`.
     """
 
     name: str
-    score: Callable[[], float]
+    score: Callable[[], float | tf.Tensor]
     over: int = 1
 
 

@@ -94,28 +94,33 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen characters."""
         config = self.config
-        num_steps = max(REPORTED_STEPS, config.eval_steps)
-        return self._measurement(
-            learner, TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, num_steps
-        )()
+        measure = step_accuracies(learner, max(REPORTED_STEPS, config.eval_steps))
+        batches = self._batches(TaskStream.EVALUATION, config.eval_seed, config.eval_tasks)
+        return evaluation.measurement(measure, "score", *batches).first(config.eval_tasks)
 
     def validation(self, learner: MetaLearner) -> supervised.Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
-        measure = self._measurement(
-            learner,
-            TaskStream.VALIDATION,
-            config.split_seed,
-            config.validation_tasks,
-            config.eval_steps,
-        )
-        return supervised.Validation(
-            VALIDATION, lambda: float(measure().losses[:, -1].mean()), PICKED_BY
-        )
+        num_tasks = config.validation_tasks
+        sample, num_batches = self._batches(TaskStream.VALIDATION, config.split_seed, num_tasks)
+        measure = step_accuracies(learner, config.eval_steps)
 
-    def _measurement(
-        self, learner: MetaLearner, stream: TaskStream, seed: int, num_tasks: int, num_steps: int
-    ) -> Callable[[], evaluation.TaskResults]:
+        @tf.function
+        def score() -> tf.Tensor:
+            scores = tf.map_fn(
+                lambda index: measure(sample(index))["score"][:, -1],
+                tf.range(num_batches),
+                fn_output_signature=learner.compute_dtype,
+                parallel_iterations=1,
+            )
+            return tf.reduce_mean(tf.reshape(scores, [-1])[:num_tasks])
+
+        return supervised.Validation(VALIDATION, score, PICKED_BY)
+
+    def _batches(
+        self, stream: TaskStream, seed: int, num_tasks: int
+    ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
+        """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
         config = self.config
         batch_size = min(num_tasks, EVALUATION_BATCH)
 
@@ -124,13 +129,7 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
                 stream, seed, index, batch_size, config.num_shots, config.eval_queries
             )
 
-        measure = evaluation.measurement(
-            step_accuracies(learner, num_steps),
-            "score",
-            sample,
-            math.ceil(num_tasks / batch_size),
-        )
-        return lambda: measure().first(num_tasks)
+        return sample, math.ceil(num_tasks / batch_size)
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
         """The rows of evaluation.csv."""

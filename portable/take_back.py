@@ -1,0 +1,84 @@
+"""Takes the training of an exported step back into the run that it came from."""
+
+import argparse
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+
+from flags.common import FLAGS
+from mmaml_tf import provenance
+from mmaml_tf.best_checkpoint import BestCheckpoint
+from mmaml_tf.checkpoints import Checkpoints
+from mmaml_tf.errors import RunError
+from mmaml_tf.run_folder import RunFolder
+from portable.export import state_variables
+from portable.step_folder import StepFolder
+from run_experiment import held_run, registered_domains
+
+
+def take_back(run: RunFolder, source: StepFolder) -> int:
+    """Adds metrics, checkpoints and provenance to the run; returns the iteration that it is at.
+
+    Raises:
+      RunError: if nothing was trained, or the run is not as it was at the export.
+    """
+    described = source.read(source.description)
+    if not source.progress.exists():
+        raise RunError(f"{source.path} was not trained: python -m portable.train {source.path}")
+    progress = source.read(source.progress)
+    config, registration = held_run(registered_domains(), run)
+    learner = registration.build(config).build_learner()
+    checkpoints = Checkpoints(run.checkpoints, learner)
+    iteration = checkpoints.restore()
+    if (config.label, iteration) != (described["label"], described["iteration"]):
+        raise RunError(
+            f"{run.path} holds {config.label} at iteration {iteration}, but {source.path} went on "
+            f"from {described['label']} at {described['iteration']}"
+        )
+    if source.best.exists():
+        assign(learner, source.read_arrays(source.best))
+        BestCheckpoint(run.best_checkpoint, learner).offer(
+            max(row["recent"] for row in progress["rows"])
+        )
+    assign(learner, source.read_arrays(source.state))
+    run.truncate_metrics(iteration)
+    for row in progress["rows"]:
+        run.append_metrics(named(row, described["score"]))
+    trained = [entry for entry in progress["starts"] if "seconds" in entry]
+    provenance.write(run.provenance_file, [*provenance.held(run.provenance_file), *trained])
+    checkpoints.save()
+    return int(learner.optimizer.iterations)
+
+
+def assign(learner: keras.Model, values: dict[int, np.ndarray]) -> None:
+    """Sets all variables of a learner and its optimizer."""
+    for index, variable in enumerate(state_variables(learner)):
+        variable.assign(values[index])
+
+
+def named(row: dict[str, Any], score: str | None) -> dict[str, Any]:
+    """A row of metrics.csv: the score under the name that the run has for it."""
+    names = {"score": score, "recent": f"recent_{score}"}
+    return {names.get(column, column): value for column, value in row.items()}
+
+
+def main() -> int:
+    """Parses the command line, takes back."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="run folder that was exported")
+    parser.add_argument("folder", help="what portable.export wrote and portable.train trained")
+    arguments = parser.parse_args()
+    FLAGS(sys.argv[:1])
+    try:
+        iteration = take_back(RunFolder(arguments.run), StepFolder(arguments.folder))
+    except RunError as error:
+        print(f"take_back: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.run} is at iteration {iteration}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
