@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 from jax.extend import backend, mlir
-from jax.interpreters.mlir import make_ir_context
+from jax.interpreters.mlir import ir, make_ir_context
 from jaxlib import xla_client
 
 
@@ -20,6 +20,7 @@ def load(program: bytes) -> Callable[[Sequence[Any]], tuple[list[float], list[An
     device = jax.devices()[0]
     with make_ir_context():
         module = mlir.deserialize_portable_artifact(program)
+        drop_copies(module)
         aliases = [
             (list(alias["output_index"])[0], alias["alias"]["parameter_number"].value)
             for alias in module.operation.attributes["mhlo.input_output_alias"]
@@ -40,3 +41,18 @@ def load(program: bytes) -> Callable[[Sequence[Any]], tuple[list[float], list[An
         return [float(o) for i, o in enumerate(outputs) if i not in changed], arguments
 
     return run
+
+
+def drop_copies(module: ir.Module) -> None:
+    """Removes TensorFlow's `mhlo.copy` operations, which are not StableHLO and change nothing."""
+    copies = []
+
+    def collect(operation: ir.Operation) -> ir.WalkResult:
+        if operation.name == "mhlo.copy":
+            copies.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(collect)
+    for copy in copies:
+        copy.results[0].replace_all_uses_with(copy.operands[0])
+        copy.erase()

@@ -39,17 +39,18 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
         )
     if source.best.exists():
         assign(learner, source.read_arrays(source.best))
-        BestCheckpoint(run.best_checkpoint, learner).offer(
-            max(row["recent"] for row in progress["rows"])
-        )
+        best = max(row["recent"] for row in progress["rows"])
+        BestCheckpoint(run.best_checkpoint, learner).offer(best)
     assign(learner, source.read_arrays(source.state))
+    reached = int(learner.optimizer.iterations)
     run.truncate_metrics(iteration)
     for row in progress["rows"]:
-        run.append_metrics(named(row, described["score"]))
+        if row["iteration"] <= reached:  # rows are written before the state
+            run.append_metrics(named(row, described["score"]))
     trained = [entry for entry in progress["starts"] if "seconds" in entry]
     provenance.write(run.provenance_file, [*provenance.held(run.provenance_file), *trained])
     checkpoints.save()
-    return int(learner.optimizer.iterations)
+    return reached
 
 
 def assign(learner: keras.Model, values: dict[int, np.ndarray]) -> None:
