@@ -42,6 +42,10 @@ class FewShotDomain(Generic[ConfigT, TasksT]):
         self.config = config
         self.tasks = tasks
 
+    def build_learner(self) -> MetaLearner:
+        """A fresh learner, built and compiled."""
+        raise NotImplementedError
+
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""
         config = self.config

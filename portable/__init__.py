@@ -1,9 +1,11 @@
 """Training where TensorFlow is not: the meta-step as StableHLO, run by JAX.
 
-    python -m portable.export runs/omniglot/maml-5way-1shot/seed0 step      # here
-    python portable/train.py step                                           # there
-    python -m portable.take_back runs/omniglot/maml-5way-1shot/seed0 step   # here
+    python -m portable.export runs/omniglot/maml-20way-1shot/seed0 step
+    python -m portable.train step      # where JAX and a GPU are; needs this folder and `step` alone
+    python -m portable.take_back runs/omniglot/maml-20way-1shot/seed0 step
 
-Algorithm 1, the tasks it draws and the validation are those of `run_experiment.py`, compiled into
-one program. Where it runs needs `portable/train.py`, JAX and the exported folder, and nothing else.
+The program is a logging interval of the run: Algorithm 1, the tasks that it draws, the
+meta-optimiser and the validation, as `run_experiment.py` has them. Omniglot's draws are the same
+under XLA, so the run sees the tasks that it would have seen; regression's are other draws of the
+same distribution.
 """

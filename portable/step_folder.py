@@ -43,5 +43,6 @@ class StepFolder:
         """Writes arrays, likewise never half-written."""
         partial = file.with_name(file.name + ".partial")
         with partial.open("wb") as target:
-            np.savez(target, **{str(index): array for index, array in arrays.items()})
+            named: dict[str, Any] = {str(index): array for index, array in arrays.items()}
+            np.savez(target, **named)
         os.replace(partial, file)

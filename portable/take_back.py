@@ -24,6 +24,8 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
     Raises:
       RunError: if nothing was trained, or the run is not as it was at the export.
     """
+    if not source.description.exists():
+        raise RunError(f"{source.path} holds no exported step: python -m portable.export")
     described = source.read(source.description)
     if not source.progress.exists():
         raise RunError(f"{source.path} was not trained: python -m portable.train {source.path}")
@@ -43,7 +45,7 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
         BestCheckpoint(run.best_checkpoint, learner).offer(best)
     assign(learner, source.read_arrays(source.state))
     reached = int(learner.optimizer.iterations)
-    run.truncate_metrics(iteration)
+    run.truncate_metrics(described["iteration"])
     for row in progress["rows"]:
         if row["iteration"] <= reached:  # rows are written before the state
             run.append_metrics(named(row, described["score"]))
@@ -61,7 +63,7 @@ def assign(learner: keras.Model, values: dict[int, np.ndarray]) -> None:
 
 def named(row: dict[str, Any], score: str | None) -> dict[str, Any]:
     """A row of metrics.csv: the score under the name that the run has for it."""
-    names = {"score": score, "recent": f"recent_{score}"}
+    names = {"score": str(score), "recent": f"recent_{score}"}
     return {names.get(column, column): value for column, value in row.items()}
 
 

@@ -46,7 +46,7 @@ def train(
     inputs, every, over = described["inputs"], described["log_every"], described["over"]
     state, constants = folder.read_arrays(folder.state), folder.read_arrays(folder.constants)
     iteration = int(state[described["iterations_variable"]])
-    progress = {"rows": [], "starts": []}
+    progress: dict[str, list] = {"rows": [], "starts": []}
     if folder.progress.exists():
         progress = folder.read(folder.progress)
         # It is written before the state.

@@ -10,34 +10,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from data.omniglot import OmniglotTasks
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.config import ConfigError
 from mmaml_tf.omniglot.config import DEFAULT_DATA_DIR, OmniglotConfig, paper_settings
-from mmaml_tf.omniglot.domain import OmniglotDomain
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import Examples
 from tests.omniglot_fixture import write_archives
+from tests.omniglot_runs import TINY_FLAGS, tiny_domain, train
 from tests.runs import SCRIPT, command
-
-TINY = dict(
-    iterations=2,
-    meta_batch_size=3,
-    log_every=1,
-    checkpoint_every=1,
-    eval_tasks=7,
-    validation_tasks=4,
-    num_ways=3,
-    train_characters=5,
-    validation_characters=3,
-    filters=(4, 4),
-    encoder_filters=(2, 2),
-    embedding_units=4,
-)
-TINY_FLAGS = [
-    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-    for name, value in TINY.items()
-]
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +30,6 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
-
-
-def tiny_domain(data_dir, method="mumomaml", **settings):
-    config = OmniglotConfig(
-        **(paper_settings(method) | TINY | dict(data_dir=str(data_dir)) | settings)
-    )
-    tasks = OmniglotTasks.load(
-        config.data_dir,
-        config.split_seed,
-        config.train_characters,
-        config.validation_characters,
-        config.num_ways,
-    )
-    return OmniglotDomain(config, tasks)
 
 
 def base(data_dir):
@@ -167,15 +133,6 @@ def test_data_that_is_not_where_the_run_had_it_is_looked_for_in_the_default_fold
     for folder, found in ((tmp_path, str(tmp_path)), (tmp_path / "gone", DEFAULT_DATA_DIR)):
         config = OmniglotConfig(**(paper_settings("maml") | dict(data_dir=str(folder))))
         assert OmniglotConfig.from_json(config.to_json()).data_dir == found
-
-
-def train(data_dir, folder, **settings):
-    domain = tiny_domain(data_dir, **settings)
-    learner = domain.build_learner()
-    folder = RunFolder(folder)
-    folder.claim(domain.config, overwrite=False)
-    domain.train(learner, folder)
-    return learner, folder
 
 
 def test_resumed_equals_uninterrupted(data_dir):

@@ -1,0 +1,48 @@
+"""Tiny Omniglot runs that the tests train through the library."""
+
+from data.omniglot import OmniglotTasks
+from mmaml_tf.omniglot.config import OmniglotConfig, paper_settings
+from mmaml_tf.omniglot.domain import OmniglotDomain
+from mmaml_tf.run_folder import RunFolder
+
+TINY = dict(
+    iterations=2,
+    meta_batch_size=3,
+    log_every=1,
+    checkpoint_every=1,
+    eval_tasks=7,
+    validation_tasks=4,
+    num_ways=3,
+    train_characters=5,
+    validation_characters=3,
+    filters=(4, 4),
+    encoder_filters=(2, 2),
+    embedding_units=4,
+)
+TINY_FLAGS = [
+    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for name, value in TINY.items()
+]
+
+
+def tiny_domain(data_dir, method="mumomaml", **settings):
+    config = OmniglotConfig(
+        **(paper_settings(method) | TINY | dict(data_dir=str(data_dir)) | settings)
+    )
+    tasks = OmniglotTasks.load(
+        config.data_dir,
+        config.split_seed,
+        config.train_characters,
+        config.validation_characters,
+        config.num_ways,
+    )
+    return OmniglotDomain(config, tasks)
+
+
+def train(data_dir, folder, **settings):
+    domain = tiny_domain(data_dir, **settings)
+    learner = domain.build_learner()
+    folder = RunFolder(folder)
+    folder.claim(domain.config, overwrite=False)
+    domain.train(learner, folder)
+    return learner, folder
