@@ -156,7 +156,16 @@ def origin_table(runs: Sequence[ReportedRun]) -> str:
                 _distinct(f"`{entry['command']}`" for entry in run.history),
             ]
         )
-    head = ["method", "seed", "iterations", "evaluated", "commit", "time", "cores", "command"]
+    head = [
+        "method",
+        "seed",
+        "iterations",
+        "evaluated",
+        "commit",
+        "time",
+        "cores or GPU",
+        "command",
+    ]
     return markdown.table(head, rows)
 
 

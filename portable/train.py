@@ -25,15 +25,18 @@ Program = Callable[[Sequence[Any]], tuple[list[float], list[Any]]]
 
 
 def train(
-    folder: StepFolder, program: Program, origin: dict[str, Any], seconds: float = math.inf
+    folder: StepFolder,
+    load: Callable[[bytes], Program],
+    origin: dict[str, Any],
+    seconds: float = math.inf,
 ) -> int:
     """Trains to the run's last iteration, or until the time is up; saves after every interval.
 
     Args:
       folder: written by `portable.export`.
-      program: the folder's, loaded.
+      load: compiles StableHLO.
       origin: what is to be kept about this start.
-      seconds: once they are over, no further logging interval is begun.
+      seconds: once they are over, compilation included, no further logging interval is begun.
 
     Returns:
       The iteration reached.
@@ -56,6 +59,7 @@ def train(
     scores = described["scores"] + [row["score"] for row in rows if "score" in row]
     best = max([row["recent"] for row in rows if "recent" in row], default=-math.inf)
     best = max(best, described["best"] or -math.inf)
+    program = load(folder.program.read_bytes())
     arguments: Sequence[Any] = [
         constants[place] if index is None else state[index] for place, index in enumerate(inputs)
     ]
@@ -88,7 +92,9 @@ def main() -> int:
     """Parses the command line, trains."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="written by portable.export")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="stop after so many, compilation too"
+    )
     arguments = parser.parse_args()
     folder = StepFolder(arguments.folder)
     if not folder.description.exists():
@@ -106,8 +112,7 @@ def main() -> int:
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "numpy")},
     }
     try:
-        program = jax_program.load(folder.program.read_bytes())
-        iteration = train(folder, program, origin, arguments.seconds)
+        iteration = train(folder, jax_program.load, origin, arguments.seconds)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last line", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import omniglot_files
+from data import omniglot, omniglot_files
 from data.omniglot import ROTATIONS, Episodes, OmniglotTasks, split
 from data.omniglot_characters import DRAWINGS, SIZE, Characters, load
 from mmaml_tf.config import ConfigError
@@ -290,6 +290,25 @@ def test_characters_rotations_drawings_and_labels_are_uniform():
         np.testing.assert_allclose(shares, 1 / count, atol=5 * np.sqrt(1 / count / 6_000))
     shares = np.bincount(character[:, 0], minlength=7) / 2_000  # a label says nothing
     np.testing.assert_allclose(shares, 1 / 7, atol=5 * np.sqrt(1 / 7 / 2_000))
+
+
+def test_xla_draws_the_same_tasks():
+    tasks = OmniglotTasks(numbered_characters(400), 0, 300, 50, WAYS)
+
+    def sample(iteration):
+        return tasks.sample(TaskStream.TRAINING, 3, iteration, 200, SHOTS, QUERIES)
+
+    iteration = tf.constant(7, tf.int64)
+    plain, compiled = sample(iteration), tf.function(sample, jit_compile=True)(iteration)
+    for one, other in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)  # XLA's division rounds otherwise
+
+
+def test_draws_are_those_of_uniform_floats():
+    # What is recorded was trained and evaluated on tasks drawn by floats.
+    seed = tf.constant([3, 4])
+    expected = tf.math.top_k(tf.random.stateless_uniform([50, 2_000], seed), 20).indices
+    np.testing.assert_array_equal(omniglot._distinct(seed, [50], 2_000, 20), expected)
 
 
 def test_rotations_are_quarter_turns():
