@@ -14,7 +14,7 @@ from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
-from mmaml_tf.config import ConfigError
+from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.few_shot import FewShotDomain
 from mmaml_tf.run_folder import RunFolder
@@ -31,8 +31,11 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
       log_every: iterations per call of the program; the run's own by default.
 
     Raises:
-      RunError: if there is no such run, it is not a supervised one, or it is complete.
+      RunError: if there is no such run, it is not a supervised one, or it is complete; or if what
+        `target` holds was trained.
     """
+    if target.progress.exists():
+        raise RunError(f"{target.path} was trained: give another folder, or delete it")
     config, registration = held_run(registered_domains(), run)
     if log_every is not None:
         config = replace(config, log_every=log_every, checkpoint_every=log_every)
@@ -59,12 +62,10 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
         },
     )
     target.write_arrays(target.state, {i: v.numpy() for i, v in enumerate(variables)})
-    for file in (target.best, target.progress):
-        file.unlink(missing_ok=True)
     target.write(
         target.description,
         {
-            "label": config.label,
+            "run": run_name(config),
             "commit": provenance.commit(),
             "iteration": iteration,
             "iterations": config.iterations,
@@ -79,6 +80,11 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
         },
     )
     return iteration
+
+
+def run_name(config: RunConfig) -> str:
+    """What tells runs of a domain apart."""
+    return f"{config.domain} {config.label} seed {config.seed}"
 
 
 def interval(
@@ -135,7 +141,7 @@ def main() -> int:
         iteration = export(
             RunFolder(arguments.run), StepFolder(arguments.folder), arguments.log_every
         )
-    except (ConfigError, RunError) as error:
+    except (ConfigError, RunError, OSError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 1
     print(f"wrote {Path(arguments.folder)}: goes on from iteration {iteration}")

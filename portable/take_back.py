@@ -13,7 +13,7 @@ from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder
-from portable.export import state_variables
+from portable.export import run_name, state_variables
 from portable.step_folder import StepFolder
 from run_experiment import held_run, registered_domains
 
@@ -34,10 +34,10 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
     learner = registration.build(config).build_learner()
     checkpoints = Checkpoints(run.checkpoints, learner)
     iteration = checkpoints.restore()
-    if (config.label, iteration) != (described["label"], described["iteration"]):
+    if (run_name(config), iteration) != (described["run"], described["iteration"]):
         raise RunError(
-            f"{run.path} holds {config.label} at iteration {iteration}, but {source.path} went on "
-            f"from {described['label']} at {described['iteration']}"
+            f"{run.path} holds {run_name(config)} at iteration {iteration}, but {source.path} went "
+            f"on from {described['run']} at iteration {described['iteration']}"
         )
     if source.best.exists():
         assign(learner, source.read_arrays(source.best))

@@ -73,7 +73,7 @@ def train(
         if score:
             scores += score
             row |= {"score": score[0], "recent": float(np.mean(scores[-over:]))}
-        row["iterations_per_second"] = round(every / (time.monotonic() - called), 2)
+        row["iterations_per_second"] = round(every / (time.monotonic() - called), 4)
         rows.append(row)
         origin |= {"iterations": iteration, "seconds": round(time.monotonic() - began, 1)}
         for index, argument in zip(inputs, arguments, strict=True):
@@ -84,7 +84,9 @@ def train(
             folder.write_arrays(folder.best, state)
         folder.write(folder.progress, progress)
         folder.write_arrays(folder.state, state)
-        print("  ".join(f"{name} {value:.5g}" for name, value in row.items()), flush=True)
+        left = (described["iterations"] - iteration) / row["iterations_per_second"]
+        numbers = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
+        print(f"{numbers}  ETA {datetime.timedelta(seconds=round(left))}", flush=True)
     return iteration
 
 

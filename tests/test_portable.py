@@ -71,6 +71,8 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     longer.train(longer.build_learner(), parts)
     with pytest.raises(RunError, match="at iteration 6"):
         take_back(parts, step)
+    with pytest.raises(RunError, match="was trained"):
+        export(parts, step)
 
 
 def step_folder(path, scores=(), best=None, over=2):
