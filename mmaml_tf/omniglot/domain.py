@@ -200,9 +200,11 @@ def comparison_figures(
     metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
 ) -> dict[str, Figure]:
     """The figures that need only the runs' tables, by file name."""
+    # Errors, on logarithmic axes: accuracies would all lie at the upper edge.
     errors = {label: table.assign(error=1 - table[VALIDATION]) for label, table in metrics.items()}
+    tests = {label: table.assign(mean=1 - table["mean"]) for label, table in evaluations.items()}
     return {
         "training": figures.training_curves(metrics, "loss", "query cross-entropy"),
         "validation": figures.training_curves(errors, "error", "validation error (1 - accuracy)"),
-        "adaptation": figures.adaptation_curves(evaluations, METRIC),
+        "adaptation": figures.adaptation_curves(tests, "error (1 - accuracy)", yscale="log"),
     }
