@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,6 +17,7 @@ from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.few_shot import FewShotDomain
 from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.supervised import Validation
 from portable.step_folder import StepFolder
 from run_experiment import held_run, registered_domains
 
@@ -88,7 +88,7 @@ def run_name(config: RunConfig) -> str:
 
 
 def interval(
-    domain: FewShotDomain, learner: keras.Model, log_every: int, validation: Any
+    domain: FewShotDomain, learner: keras.Model, log_every: int, validation: Validation | None
 ) -> Callable[[], tuple[tf.Tensor, ...]]:
     """A logging interval: so many meta-steps, from the iteration that the learner is at.
 
