@@ -1,5 +1,6 @@
 """What the supervised domains share: a stream of tasks to train on."""
 
+from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar
 
 import tensorflow as tf
@@ -30,7 +31,7 @@ ConfigT = TypeVar("ConfigT", bound=FewShotConfig)
 TasksT = TypeVar("TasksT", bound=FewShotTasks)
 
 
-class FewShotDomain(Generic[ConfigT, TasksT]):
+class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
     """Base class of the supervised domains: training on a task distribution.
 
     Args:
@@ -42,9 +43,9 @@ class FewShotDomain(Generic[ConfigT, TasksT]):
         self.config = config
         self.tasks = tasks
 
+    @abstractmethod
     def build_learner(self) -> MetaLearner:
         """A fresh learner, built and compiled."""
-        raise NotImplementedError
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""
