@@ -74,8 +74,8 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
             "over": validation.over if validation else 1,
             "scores": run.metrics(validation.name, iteration) if validation else [],
             "best": BestCheckpoint(run.best_checkpoint, learner).score(),
-            # What the program takes: the index of a variable, or null for a constant.
             "iterations_variable": places[id(learner.optimizer.iterations.value.handle)],
+            # What the program takes: the index of a variable, or null for a constant.
             "inputs": [places.get(id(tensor)) for tensor in captured],
         },
     )
