@@ -21,12 +21,14 @@ from absl import logging
 import flags.omniglot
 import flags.regression
 import flags.rl
-from flags.common import FLAGS
+from flags.common import FLAGS, refuse_ignored
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import InterruptedRunError, RunError
 from mmaml_tf.run_folder import RunFolder
 
 USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
+# What a report's folder is made of, however many runs.
+REPORT = "report"
 FLAG_MODULES = ("flags.common", "flags.regression", "flags.omniglot", "flags.rl")
 
 
@@ -154,7 +156,7 @@ def train(domains: dict[str, Registration]) -> None:
 
 
 def use_trained(domains: dict[str, Registration]) -> None:
-    """--mode=evaluate and --mode=export: the run's own config, but for the evaluation settings."""
+    """--mode=evaluate and --mode=export: the run's own config, but for what the mode may change."""
     from mmaml_tf import experiment
 
     path = FLAGS.checkpoint or FLAGS.output_dir
@@ -163,19 +165,30 @@ def use_trained(domains: dict[str, Registration]) -> None:
         path = default_folder(named.config(FLAGS.domain, FLAGS.method, FLAGS.preset))
     folder = RunFolder(path)
     config, registration = held_run(domains, folder)
-    asked = {name: FLAGS[name].value for name in ("domain", "method") if FLAGS[name].present}
-    wanted = replace(config, **(registration.given() | asked))
-    problems = config.differences(wanted, also=config.EVALUATION)
+    problems = [
+        f"{name} is {getattr(config, name)}, not {FLAGS[name].value}"
+        for name in ("domain", "method")
+        if FLAGS[name].present and FLAGS[name].value != getattr(config, name)
+    ]
+    wanted = config
+    if not problems:
+        given = registration.given()
+        config.refuse_ignored(given)
+        wanted = replace(config, **given)
+        may_change = config.EVALUATION if FLAGS.mode == "evaluate" else config.EXPORT
+        problems = config.differences(wanted, allowed=may_change)
     if problems:
         raise RunError(f"{folder.path} holds another run ({'; '.join(problems)})")
-    output = folder
-    if FLAGS.checkpoint is not None:
-        mine = f"runs/{config.domain}/{config.label}/checkpoint-{folder.path.resolve().name}"
-        output = RunFolder(FLAGS.output_dir or mine)
-        if output.config_file.exists():
-            raise RunError(f"{output.path} holds a run: give another --output_dir")
     action = experiment.evaluate if FLAGS.mode == "evaluate" else experiment.export
-    action(registration.build(wanted), folder, output)
+    if FLAGS.checkpoint is None:
+        with folder.locked():
+            action(registration.build(wanted), folder, folder)
+        return
+    source = str(folder.path.resolve())
+    mine = f"runs/{config.domain}/{config.label}/checkpoint-{folder.path.resolve().name}"
+    output = RunFolder(FLAGS.output_dir or RunFolder(mine).unless_taken(source).path)
+    with output.claimed_for(source):
+        action(registration.build(wanted), folder, output)
 
 
 def report_on_runs(domains: dict[str, Registration]) -> None:
@@ -183,22 +196,24 @@ def report_on_runs(domains: dict[str, Registration]) -> None:
     from mmaml_tf.report import ReportedRun, report
 
     if FLAGS.runs is not None:
-        paths = FLAGS.runs
+        if FLAGS.domain is not None:
+            raise ConfigError("domain", FLAGS.domain, "--runs names the runs already; drop one")
+        paths = [Path(path) for path in FLAGS.runs]
     else:
         find_domain(domains, FLAGS.domain)
         evaluated = Path("runs", FLAGS.domain).glob("*/*/evaluation.csv")
         # Not what --checkpoint wrote there, which is no run.
-        paths = sorted(p.parent for p in evaluated if RunFolder(p.parent).config_file.exists())
+        paths = sorted(p.parent for p in evaluated if RunFolder(p.parent).holds_run())
     if not paths:
         raise RunError("no evaluated run to report on: train some, or name folders with --runs=a,b")
     runs = []
     for folder in map(RunFolder, paths):
         config, registration = held_run(domains, folder)
         runs.append(ReportedRun(registration.build(folder.evaluated_config(config)), folder))
-    target = RunFolder(FLAGS.output_dir or f"runs/{runs[0].domain.config.domain}/report")
-    if target.config_file.exists():
-        raise RunError(f"{target.path} holds a run: give another --output_dir")
-    report(runs, target.path)
+    mine = RunFolder(f"runs/{runs[0].domain.config.domain}/report").unless_taken(REPORT)
+    target = RunFolder(FLAGS.output_dir or mine.path)
+    with target.claimed_for(REPORT):
+        report(runs, target.path)
 
 
 @contextlib.contextmanager
@@ -240,8 +255,7 @@ def main(argv: list[str] | None = None) -> int:
         rest = FLAGS(argv)
         if len(rest) > 1:
             raise absl_flags.Error(f"{rest[1]}: arguments are given as --flag=value")
-        if FLAGS.checkpoint is not None and FLAGS.mode not in ("evaluate", "export"):
-            raise ConfigError("checkpoint", FLAGS.checkpoint, "goes with --mode=evaluate or export")
+        refuse_ignored()
         with quiet_start():
             import tensorflow as tf
 
@@ -256,7 +270,8 @@ def main(argv: list[str] | None = None) -> int:
     except RunError as error:
         return _fail(error, RUN_ERROR)
     except OSError as error:
-        return _fail(f"{error.filename or ''}: {error.strerror or error}", RUN_ERROR)
+        file = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{file}{error.strerror or error}", RUN_ERROR)
     except KeyboardInterrupt:
         return _fail("interrupted; the last checkpoint stands", INTERRUPTED)
     return 0

@@ -1,5 +1,6 @@
 """Flags of every domain and method. Those left out take the preset's value."""
 
+import os
 from typing import Any
 
 from absl import flags as absl_flags
@@ -9,6 +10,50 @@ from mmaml_tf.config import BASELINES, LR_SCHEDULES, METHODS, ConfigError
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
 FLAGS = absl_flags.FLAGS
+
+
+class PathParser(absl_flags.ArgumentParser):
+    """Folders of this machine; `~` is the home folder."""
+
+    def parse(self, argument: str) -> str:
+        """The path, spelled out."""
+        return local_path(argument)
+
+    def flag_type(self) -> str:
+        """As --help names it."""
+        return "folder"
+
+
+class PathsParser(absl_flags.ArgumentParser):
+    """Folders, with commas between."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        """The paths, spelled out."""
+        given = argument.split(",") if isinstance(argument, str) else argument
+        return [local_path(path) for path in given]
+
+    def flag_type(self) -> str:
+        """As --help names it."""
+        return "folder,folder,..."
+
+
+def local_path(argument: str) -> str:
+    """A folder as the user gives it, `~` spelled out.
+
+    Raises:
+      ValueError: if it is no place on this machine.
+    """
+    if not argument.strip():
+        raise ValueError("is empty: name a folder")
+    if "://" in argument:
+        raise ValueError("is not on this machine: give a local folder (or mount it)")
+    return os.path.expanduser(argument)
+
+
+def define_path(name: str, help_text: str) -> absl_flags.FlagHolder:
+    """A flag that takes a folder."""
+    return absl_flags.DEFINE(PathParser(), name, None, help_text)
+
 
 # What is asked of a run, as opposed to what the run is.
 absl_flags.DEFINE_enum(
@@ -33,22 +78,23 @@ absl_flags.DEFINE_enum(
     "report: compare several run folders in a table and figures.",
 )
 absl_flags.DEFINE_enum("preset", "paper", PRESETS, "Full paper scale, or a few minutes.")
-absl_flags.DEFINE_string(
+define_path(
     "output_dir",
-    None,
     "Run folder. Default: runs/<domain>/<label>/seed<N>, with a label such as mumomaml-film, or "
     "runs/<domain>/report for --mode=report.",
 )
-absl_flags.DEFINE_string(
+define_path(
     "checkpoint",
-    None,
     "Folder of a trained run, such as one of pretrained/, that --mode=evaluate and --mode=export "
     "read but do not write; --output_dir is then where the results go, by default "
     "runs/<domain>/<label>/checkpoint-<its name>.",
 )
 absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
-absl_flags.DEFINE_list(
-    "runs", None, "Run folders to report on. Default: all of runs/<domain> that were evaluated."
+absl_flags.DEFINE(
+    PathsParser(),
+    "runs",
+    None,
+    "Run folders to report on. Default: all of runs/<domain> that were evaluated.",
 )
 
 # What the run is. Names are the config's field names.
@@ -110,6 +156,31 @@ DENSE = (
 _all_settings = {holder.name for holder in _COMMON}
 
 
+# What goes with a mode. The settings go with all but report: its runs have theirs.
+_MODE_FLAGS = {
+    "train": {"domain", "method", "preset", "output_dir", "overwrite"},
+    "evaluate": {"domain", "method", "output_dir", "checkpoint"},
+    "export": {"domain", "method", "output_dir", "checkpoint"},
+    "report": {"domain", "output_dir", "runs"},
+}
+
+
+def refuse_ignored() -> None:
+    """Refuses flags that the chosen mode would ignore.
+
+    Raises:
+      ConfigError: naming one, and what it goes with.
+    """
+
+    def goes_with(name: str, mode: str) -> bool:
+        return name in _MODE_FLAGS[mode] or (name in _all_settings and mode != "report")
+
+    for name in sorted(_all_settings.union(*_MODE_FLAGS.values())):
+        if FLAGS[name].present and not goes_with(name, FLAGS.mode):
+            modes = " or ".join(mode for mode in MODES if goes_with(name, mode))
+            raise ConfigError(name, FLAGS[name].value, f"goes with --mode={modes}")
+
+
 def settings(*holders: absl_flags.FlagHolder) -> tuple[str, ...]:
     """Declares a domain's own flags as settings, so that other domains can refuse them."""
     names = tuple(holder.name for holder in holders)
@@ -136,12 +207,6 @@ def given(own: tuple[str, ...]) -> dict[str, Any]:
             whose = f"--domain={FLAGS.domain}" if FLAGS.domain else "this run's domain"
             raise ConfigError(name, flag.value, f"not a setting of {whose}")
         chosen[name] = flag.value
-    if "encoder" in chosen and FLAGS.method != "mumomaml":
-        raise ConfigError(
-            "encoder",
-            chosen["encoder"],
-            f"only --method=mumomaml has a task encoder; drop it for --method={FLAGS.method}",
-        )
     if "hidden_units" in chosen:
         widths = chosen["hidden_units"]
         try:

@@ -32,9 +32,8 @@ _FLAGS = common.settings(
         BN_STATISTICS,
         "What normalises query images in evaluation and export: the query set, or the support set.",
     ),
-    absl_flags.DEFINE_string(
+    common.define_path(
         "data_dir",
-        None,
         "Folder of images_background.zip and images_evaluation.zip, or of the folders in them; "
         "they are downloaded into it if they are not there.",
     ),
@@ -75,4 +74,6 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
     settings = paper_settings(method, **shaping)
     if preset == "quick":
         settings |= QUICK_SETTINGS
-    return OmniglotConfig(**(settings | chosen))
+    asked = OmniglotConfig(**(settings | chosen))
+    asked.refuse_ignored(chosen)
+    return asked

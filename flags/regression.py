@@ -43,4 +43,7 @@ def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> Reg
     settings = paper_settings(domain, method, modes)
     if preset == "quick":
         settings |= QUICK_SETTINGS
-    return RegressionConfig(**(settings | given()))
+    chosen = given()
+    asked = RegressionConfig(**(settings | chosen))
+    asked.refuse_ignored(chosen)
+    return asked

@@ -47,4 +47,7 @@ def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> RlC
     settings = paper_settings(domain, method, modes)
     if preset == "quick":
         settings |= quick_settings(method)
-    return RlConfig(**(settings | given()))
+    chosen = given()
+    asked = RlConfig(**(settings | chosen))
+    asked.refuse_ignored(chosen)
+    return asked

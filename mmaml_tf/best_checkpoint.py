@@ -4,9 +4,17 @@ import json
 from pathlib import Path
 
 import keras
+from typing_extensions import TypedDict
 
 from mmaml_tf.checkpoints import Checkpoints
-from mmaml_tf.run_folder import write_atomically
+from mmaml_tf.run_files import RunFileError, read_json, set_aside, write_atomically
+
+
+class _Score(TypedDict):
+    """What score.json says of the checkpoint beside it."""
+
+    iteration: int
+    score: float
 
 
 class BestCheckpoint:
@@ -28,8 +36,9 @@ class BestCheckpoint:
         if not self.score_file.exists() or not self._checkpoints.saved_iterations():
             return None
         try:
-            return float(json.loads(self.score_file.read_text())["score"])
-        except (ValueError, KeyError, TypeError):
+            return read_json(self.score_file, _Score)["score"]
+        except RunFileError as error:
+            set_aside(self.score_file, error)
             return None
 
     def offer(self, score: float) -> None:

@@ -66,7 +66,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Takes up the scores that a resumed run had."""
-        self.scores = deque(self.folder.metrics(self.name), maxlen=self.over)
+        self.scores = deque(self.folder.metrics.column(self.name), maxlen=self.over)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Validates."""
@@ -143,7 +143,7 @@ class MetricsCsv(keras.callbacks.Callback):
         began, first = self._began
         means = {name: float(value) for name, value in (logs or {}).items()}
         speed = (iteration - first) / (time.monotonic() - began)
-        self.folder.append_metrics(
+        self.folder.metrics.append(
             {"iteration": iteration, **means, "iterations_per_second": round(speed, 2)}
         )
 
@@ -151,8 +151,8 @@ class MetricsCsv(keras.callbacks.Callback):
 class SaveCheckpoints(keras.callbacks.Callback):
     """Saves every `every` iterations, at the end of training, and before stopping on a signal.
 
-    Ctrl-C (or SIGTERM) lets the current logging interval finish, so that a resumed run logs and
-    ends exactly as an uninterrupted one; a second Ctrl-C stops at once.
+    Ctrl-C (or SIGTERM, or the terminal's end) lets the current logging interval finish, so that a
+    resumed run logs and ends exactly as an uninterrupted one; a second Ctrl-C stops at once.
     """
 
     def __init__(self, checkpoints: Checkpoints, every: int):
@@ -165,7 +165,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Saves the starting point: from here on a run without a checkpoint is a damaged one."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # under nohup the end of the terminal is no end of the run
             self._handlers[number] = signal.signal(number, self._on_signal)
         self.checkpoints.save()
         self._last_saved = int(self.model.optimizer.iterations)

@@ -1,5 +1,6 @@
 """Checkpoints of a training run: saved by iteration, restored from the newest good one."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -9,6 +10,7 @@ from absl import logging
 
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.run_folder import saved_iterations
+from mmaml_tf.storage import writing
 
 
 class Checkpoints:
@@ -57,7 +59,19 @@ class Checkpoints:
                     f"before it is kept. {NonFiniteLossError.ADVICE}"
                 )
         if iteration not in self.saved_iterations():
-            self._checkpoint.write(str(self.folder / f"ckpt-{iteration}"))
+            prefix = self.folder / f"ckpt-{iteration}"
+            # The optimizer has two numbers more for each weight.
+            share = 1 if self.weights_only else 3
+            num_bytes = share * sum(
+                v.value.numpy().nbytes for v in self.learner.trainable_variables
+            )
+            try:
+                with writing(prefix, num_bytes):
+                    self._checkpoint.write(str(prefix))
+            except BaseException:
+                self.delete(iteration)
+                self.remove_unfinished()
+                raise
         for old in self.saved_iterations()[self.max_to_keep :]:
             self.delete(old)
 
@@ -65,6 +79,11 @@ class Checkpoints:
         """Deletes the checkpoint of an iteration."""
         for path in self.folder.glob(f"ckpt-{iteration}.*"):
             path.unlink()
+
+    def remove_unfinished(self) -> None:
+        """Deletes what a process that was killed while it saved has left."""
+        for path in self.folder.glob("ckpt-*_temp"):
+            shutil.rmtree(path)
 
     def restore(self) -> int | None:
         """Restores the newest checkpoint that is not damaged.
@@ -75,8 +94,8 @@ class Checkpoints:
           The iteration it was saved at, or None if nothing was ever saved.
 
         Raises:
-          RunError: if all are damaged, or the newest that is not has the weights alone and the
-            optimizer is wanted; nothing is renamed then.
+          RunError: if all are damaged, or the newest that is not is of another network, or has the
+            weights alone and the optimizer is wanted; nothing is renamed then.
         """
         damaged = []
         for iteration in self.saved_iterations():
@@ -88,7 +107,9 @@ class Checkpoints:
                 else:
                     status.assert_consumed()
             except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-                if not self.weights_only and _has_weights_alone(prefix):
+                if (problem := self._of_another_network(prefix)) is not None:
+                    raise RunError(f"{prefix} is of another network: {problem}") from error
+                if not self.weights_only and has_weights_alone(prefix):
                     raise RunError(
                         f"{prefix} has the weights alone: it can be evaluated and exported, but "
                         "training can't go on from it"
@@ -109,14 +130,38 @@ class Checkpoints:
             )
         return None
 
+    def _of_another_network(self, prefix: Path) -> str | None:
+        """The first weight that differs in shape, in words; None if all agree."""
+        shapes = _saved_shapes(prefix)
+        variables = self.learner.trainable_variables
+        saved = [shapes[n] for n in map(_weight_name, range(len(shapes))) if n in shapes]
+        if not saved:
+            return None
+        if len(saved) != len(variables):
+            return f"it has {len(saved)} weights, this one {len(variables)}"
+        for variable, shape in zip(variables, saved, strict=True):
+            if tuple(shape) != tuple(variable.shape):
+                return f"{variable.path} is {list(shape)} there, {list(variable.shape)} here"
+        return None
+
     def saved_iterations(self) -> list[int]:
         """Iterations of which there is a file, newest first."""
         return saved_iterations(self.folder)
 
 
-def _has_weights_alone(prefix: Path) -> bool:
-    try:
-        names = [name for name, _ in tf.train.list_variables(str(prefix))]
-    except (tf.errors.OpError, ValueError, IndexError):
-        return False
+def has_weights_alone(prefix: Path) -> bool:
+    """Whether a checkpoint can be evaluated, but not trained on."""
+    names = _saved_shapes(prefix)
     return any(n.startswith("weights/") for n in names) and not any("optimizer" in n for n in names)
+
+
+def _saved_shapes(prefix: Path) -> dict[str, list[int]]:
+    """What a checkpoint holds, by name; nothing if it can't be read."""
+    try:
+        return dict(tf.train.list_variables(str(prefix)))
+    except (tf.errors.OpError, ValueError, IndexError):
+        return {}
+
+
+def _weight_name(index: int) -> str:
+    return f"weights/{index}/.ATTRIBUTES/VARIABLE_VALUE"

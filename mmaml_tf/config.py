@@ -6,6 +6,7 @@ Field names are flag names; a domain adds its own fields in a subclass.
 import dataclasses
 import json
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 METHODS = ("maml", "multi_maml", "mumomaml")
@@ -18,7 +19,20 @@ class ConfigError(ValueError):
     """A setting with a value that is not allowed: one line naming both and what to do."""
 
     def __init__(self, field: str, value: Any, allowed: str):
-        super().__init__(f"--{field}={value}: {allowed}")
+        super().__init__(f"--{field}={shown(value)}: {allowed}")
+
+
+def shown(value: Any) -> str:
+    """A setting's value as a flag says it: (8, 8) is 8,8."""
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+# Whole numbers beyond it are no 32-bit integers, which shapes and seeds are.
+LIMIT = 2**31
+# The numbers that float32, in which all is computed, holds without loss of digits.
+SMALLEST, LARGEST = 2.0**-126, 2.0**127
+# Inner steps stand one by one in the graph.
+MAX_STEPS = 1_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +81,22 @@ class RunConfig:
     eval_tasks: int
     eval_seed: int
 
+    # A config.json with other keys is of another version: refused (pydantic reads this).
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     METHODS: ClassVar[tuple[str, ...]] = METHODS
-    # What may differ between the starts of a run: nothing that training, or the choice of its best
-    # checkpoint, depends on.
-    RESUMABLE: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed", "checkpoint_every")
-    # What an evaluation or an export may change besides.
-    EVALUATION: ClassVar[tuple[str, ...]] = ()
+    # What only some methods look at, by setting; given to another method it is refused.
+    ONLY_FOR: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("mumomaml",)}
+    # What an evaluation or an export may change.
+    EVALUATION: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed")
+    # What an export may change.
+    EXPORT: ClassVar[tuple[str, ...]] = ()
+    # What the validation depends on as well as an evaluation: no start of a run may change it.
+    VALIDATION: ClassVar[tuple[str, ...]] = ()
+    # What a start of a run may change besides: training does not depend on it.
+    RESUMABLE: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
 
     def __post_init__(self):
+        self._require_numbers()
         self.require(
             "method",
             self.method in self.METHODS,
@@ -91,10 +113,9 @@ class RunConfig:
         for field in ("iterations", "meta_batch_size", "log_every", "checkpoint_every"):
             self.require_at_least(field, 1)
         self.require_at_least("eval_tasks", 2)
-        for field in ("inner_steps", "seed", "eval_seed"):
-            self.require_at_least(field, 0)
         for field in ("seed", "eval_seed"):
-            self.require(field, getattr(self, field) < 2**31, "must be below 2^31")
+            self.require_at_least(field, 0)
+        self.require_steps("inner_steps", 0)
         for field in ("inner_lr", "meta_lr"):
             self.require_positive(field)
         for field in ("inner_clip_norm", "inner_clip_value", "meta_clip_norm"):
@@ -102,30 +123,72 @@ class RunConfig:
                 object.__setattr__(self, field, None)  # how a flag says "no limit"
             if getattr(self, field) is not None:
                 self.require_positive(field)
-        self.require(
-            "lr_schedule",
-            self.lr_schedule in LR_SCHEDULES,
-            f"choose from {', '.join(LR_SCHEDULES)}",
-        )
+        self.require_one_of("lr_schedule", LR_SCHEDULES)
         self.require(
             "checkpoint_every",
             self.checkpoint_every % self.log_every == 0,
             f"must be a multiple of --log_every={self.log_every}",
         )
 
+    def refuse_ignored(self, given: Iterable[str]) -> None:
+        """Refuses settings that were given, but that the run's method does not look at.
+
+        Raises:
+          ConfigError: naming one.
+        """
+        for field in given:
+            methods = self.ONLY_FOR.get(field, (self.method,))
+            self.require(
+                field,
+                self.method in methods,
+                f"only --method={' or '.join(methods)} has it; drop it for --method={self.method}",
+            )
+
     def require(self, field: str, condition: bool, allowed: str) -> None:
         """Raises ConfigError naming the field unless the condition holds."""
         if not condition:
             raise ConfigError(field, getattr(self, field), allowed)
 
+    def _require_numbers(self) -> None:
+        """Raises ConfigError for a number that TensorFlow can't hold."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int):
+                    self.require(field.name, abs(number) < LIMIT, "must be below 2^31")
+                elif isinstance(number, float) and number != 0:
+                    self.require(
+                        field.name,
+                        SMALLEST <= abs(number) <= LARGEST,
+                        "is no number that float32 holds (about 1e-38 to 1e38)",
+                    )
+
     def require_at_least(self, field: str, minimum: int) -> None:
         """Raises ConfigError unless the field is `minimum` or more."""
         self.require(field, getattr(self, field) >= minimum, f"must be {minimum} or more")
 
+    def require_steps(self, field: str, minimum: int) -> None:
+        """Raises ConfigError unless the field is a number of gradient steps."""
+        fits = minimum <= getattr(self, field) <= MAX_STEPS
+        self.require(field, fits, f"must be {minimum} to {MAX_STEPS}")
+
     def require_positive(self, field: str) -> None:
-        """Raises ConfigError unless the field is a finite number above zero."""
-        value = getattr(self, field)
-        self.require(field, math.isfinite(value) and value > 0, "must be a number above 0")
+        """Raises ConfigError unless the field is above zero."""
+        self.require(field, getattr(self, field) > 0, "must be a number above 0")
+
+    def require_widths(self, field: str, example: str) -> None:
+        """Raises ConfigError unless the field is one layer width or more."""
+        widths = getattr(self, field)
+        fits = len(widths) > 0 and min(widths) > 0
+        self.require(field, fits, f"needs one or more positive widths, such as {example}")
+
+    def require_one_of(self, field: str, allowed: Sequence[str]) -> None:
+        """Raises ConfigError unless the field is one of `allowed`."""
+        self.require(field, getattr(self, field) in allowed, f"choose from {', '.join(allowed)}")
+
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """How many numbers the largest arrays of the run hold, by the settings that size them."""
+        return {}
 
     @property
     def label(self) -> str:
@@ -136,38 +199,34 @@ class RunConfig:
         """All settings, one per line."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The inverse of `to_json`."""
-        return cls.from_settings(json.loads(text))
+    def elsewhere(self) -> Self:
+        """The config as another machine can use it: by default as it is."""
+        return self
 
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Self:
-        """From what JSON makes of a config."""
-        settings = dict(settings)
-        for field in dataclasses.fields(cls):
-            if isinstance(settings.get(field.name), list):
-                settings[field.name] = tuple(settings[field.name])
-        return cls(**settings)
-
-    def differences(self, other: Self, also: tuple[str, ...] = ()) -> list[str]:
+    def differences(
+        self, other: Self, allowed: tuple[str, ...] | None = None, trained: int | None = None
+    ) -> list[str]:
         """What keeps `other` from continuing this run, as `field: here, there`; empty if nothing.
-
-        More iterations than before continue a run, unless the learning rate schedule was laid
-        out over the old number.
 
         Args:
           other: of the same domain.
-          also: fields that may differ besides the resumable ones.
+          allowed: fields that may differ; by default what any start of a run may change.
+          trained: the iteration that the run is at. Any number of iterations that is not below it
+            continues the run, unless the learning rate schedule was laid out over the old number.
         """
+        if allowed is None:
+            allowed = (*self.RESUMABLE, *set(self.EVALUATION).difference(self.VALIDATION))
+        enough = math.inf
+        if trained is not None and self.lr_schedule == "constant":
+            enough = trained
         problems = []
         for field in dataclasses.fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name, None)
-            if field.name in (*self.RESUMABLE, *also) or mine == theirs:
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name in allowed or mine == theirs:
                 continue
-            if field.name == "iterations" and theirs > mine and self.lr_schedule == "constant":
+            if field.name == "iterations" and theirs >= enough:
                 continue
-            problems.append(f"{field.name} is {mine}, not {theirs}")
+            problems.append(f"{field.name} is {shown(mine)}, not {shown(theirs)}")
         return problems
 
 
@@ -185,7 +244,7 @@ class FewShotConfig(RunConfig):
     num_queries: int
     eval_queries: int
 
-    RESUMABLE: ClassVar[tuple[str, ...]] = (*RunConfig.RESUMABLE, "eval_queries")
+    EVALUATION = (*RunConfig.EVALUATION, "eval_queries")
 
     def __post_init__(self):
         super().__post_init__()

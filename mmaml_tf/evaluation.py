@@ -1,16 +1,28 @@
 """Metrics on fresh tasks: per gradient step and mode, with 95% confidence intervals."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from typing_extensions import TypedDict
 
 from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.run_files import RunFileError, read_rows
 from mmaml_tf.tasks import TaskBatch
 
-COLUMNS = ("step", "mode", "metric", "mean", "ci95", "num_tasks")
+
+class Row(TypedDict):
+    """A row of evaluation.csv: the mean over so many tasks of a mode (or "all") after a step."""
+
+    step: int
+    mode: str
+    metric: str
+    mean: float
+    ci95: float
+    num_tasks: int
 
 
 class TaskResults(NamedTuple):
@@ -81,6 +93,18 @@ def measurement(
     )
 
 
+def read_evaluation(file: Path) -> pd.DataFrame:
+    """An evaluation.csv.
+
+    Raises:
+      RunFileError: if it is none.
+    """
+    rows = read_rows(file, Row)
+    if not any(row["step"] == 0 and row["mode"] == "all" for row in rows):
+        raise RunFileError(f"{file} has no row of all tasks at step 0")
+    return pd.DataFrame(rows)
+
+
 def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:
     """The rows of evaluation.csv: for all tasks and for each mode, after every step.
 
@@ -95,4 +119,4 @@ def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> p
             values = results.losses[chosen, step].astype(np.float64)
             ci95 = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
             rows.append((step, name, metric, values.mean(), ci95, len(values)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=list(Row.__annotations__))

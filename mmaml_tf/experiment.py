@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 from mmaml_tf import figures, provenance
 from mmaml_tf.config import RunConfig
-from mmaml_tf.run_folder import RunFolder, write_atomically
+from mmaml_tf.run_files import write_atomically
+from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.storage import replacing, within_memory
 
 if TYPE_CHECKING:
     from mmaml_tf.report import ReportedRun
@@ -52,27 +54,30 @@ class Domain(Protocol):
 
 def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
     """Trains (or resumes), evaluates, draws and exports."""
-    learner = domain.build_learner()
-    folder.claim(domain.config, overwrite)
-    print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
-    domain.train(learner, folder)
-    _evaluate(domain, learner, folder.kept_iteration(), folder, folder)
-    _export(domain, learner, folder)
+    with within_memory(domain.config):
+        learner = domain.build_learner()
+        with folder.claimed(domain.config, overwrite):
+            print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
+            domain.train(learner, folder)
+            _evaluate(domain, learner, folder.kept_iteration(), folder, folder)
+            _export(domain, learner, folder)
 
 
 def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
-    """Evaluates and draws a trained run. What is written goes to `output`."""
-    learner = domain.build_learner()
-    iteration = domain.restore(learner, folder)
-    print(f"evaluating iteration {iteration} of {folder.path}")
-    _evaluate(domain, learner, iteration, folder, output)
+    """Evaluates and draws a trained run. What is written goes to `output`, claimed for it."""
+    with within_memory(domain.config):
+        learner = domain.build_learner()
+        iteration = domain.restore(learner, folder)
+        print(f"evaluating iteration {iteration} of {folder.path}")
+        _evaluate(domain, learner, iteration, folder, output)
 
 
 def export(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
-    """Exports a trained run. What is written goes to `output`."""
-    learner = domain.build_learner()
-    domain.restore(learner, folder)
-    _export(domain, learner, output)
+    """Exports a trained run. What is written goes to `output`, claimed for it."""
+    with within_memory(domain.config):
+        learner = domain.build_learner()
+        domain.restore(learner, folder)
+        _export(domain, learner, output)
 
 
 def _evaluate(
@@ -82,6 +87,7 @@ def _evaluate(
     folder: RunFolder,
     output: RunFolder,
 ) -> None:
+    metrics = folder.metrics.table()
     origin = provenance.origin() | {"iteration": iteration, "config": asdict(domain.config)}
     results = domain.evaluate(learner)
     table = domain.summarise(results)
@@ -89,14 +95,15 @@ def _evaluate(
     write_atomically(output.evaluation_file, table.to_csv(index=False))
     write_atomically(output.evaluation_origin_file, json.dumps(origin, indent=1) + "\n")
     print(steps_table(table).to_string())
-    metrics = pd.read_csv(folder.metrics_file)
     for name, figure in domain.run_figures(learner, results, metrics).items():
         figures.save(figure, output.figures / f"{name}.png")
     print(f"wrote {output.evaluation_file} and {output.figures}")
 
 
 def _export(domain: Domain, learner: keras.Model, output: RunFolder) -> None:
-    domain.export(learner, output.saved_model)
+    num_bytes = sum(variable.value.numpy().nbytes for variable in learner.variables)
+    with replacing(output.saved_model, num_bytes) as partial:
+        domain.export(learner, partial)
     print(f"wrote {output.saved_model}")
 
 

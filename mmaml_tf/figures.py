@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
+from mmaml_tf.storage import MEGABYTE, replacing
+
 # A t-SNE of more points takes minutes and shows no more.
 MAX_EMBEDDED = 1_000
 
@@ -21,7 +23,8 @@ MAX_EMBEDDED = 1_000
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG and frees it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    with replacing(path, MEGABYTE) as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight")
     plt.close(figure)
 
 

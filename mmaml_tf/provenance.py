@@ -7,18 +7,45 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from typing_extensions import TypedDict
 
 from mmaml_tf.cores import num_cores
-from mmaml_tf.run_folder import write_atomically
+from mmaml_tf.run_files import RunFileError, read_json, set_aside, write_atomically
 
 PACKAGES = ("tensorflow", "keras", "mujoco", "numpy")
+
+
+class Start(TypedDict):
+    """One start of a run.
+
+    Attributes:
+      command: that made it.
+      commit: of this code; None outside a git checkout.
+      started: date and time, UTC.
+      cores: that it had (or the name of a GPU, where another program trained).
+      devices: types of TensorFlow's devices.
+      python: its version.
+      versions: of the packages that matter; None for one that is not installed.
+      iterations: that the run was at in the end.
+      seconds: that it took.
+    """
+
+    command: str
+    commit: str | None
+    started: str
+    cores: int | str
+    devices: list[str]
+    python: str
+    versions: dict[str, str | None]
+    iterations: int
+    seconds: float
 
 
 class RecordProvenance(keras.callbacks.Callback):
@@ -38,7 +65,11 @@ class RecordProvenance(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the entry, and its clock."""
         self._began = time.monotonic()
-        self._earlier = held(self.file)
+        try:
+            self._earlier = held(self.file)
+        except RunFileError as error:
+            set_aside(self.file, error)
+            self._earlier = []
         self._entry = origin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -63,17 +94,18 @@ def origin() -> dict[str, Any]:
     }
 
 
-def write(file: Path, entries: Sequence[dict[str, Any]]) -> None:
+def write(file: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """Writes a run's provenance.json."""
     write_atomically(file, json.dumps(entries, indent=1) + "\n")
 
 
-def held(file: Path) -> list[dict[str, Any]]:
-    """The entries of `file`; none if it is not there or can't be read."""
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
-        return []
+def held(file: Path) -> list[Start]:
+    """The entries of `file`; none if it is not there.
+
+    Raises:
+      RunFileError: if it can't be read.
+    """
+    return read_json(file, list[Start]) if file.exists() else []
 
 
 def commit() -> str | None:

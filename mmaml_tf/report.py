@@ -11,8 +11,10 @@ from mmaml_tf import figures, markdown, provenance
 from mmaml_tf.callbacks import time_text
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
+from mmaml_tf.evaluation import read_evaluation
 from mmaml_tf.experiment import Domain
-from mmaml_tf.run_folder import RunFolder, write_atomically
+from mmaml_tf.run_files import write_atomically
+from mmaml_tf.run_folder import RunFolder
 
 # Gradient steps that get a column of their own where not all do: among them those that the papers
 # report on.
@@ -40,14 +42,15 @@ class ReportedRun:
         label: str = "",
     ):
         evaluation_file = (evaluated or folder).evaluation_file
-        for file in (evaluation_file, folder.metrics_file):
-            if not file.exists():
-                raise RunError(f"{file.parent} has no {file.name}: --mode=evaluate makes it")
+        if not evaluation_file.exists():
+            raise RunError(
+                f"{evaluation_file.parent} has no {evaluation_file.name}: --mode=evaluate makes it"
+            )
         self.domain = domain
         self.label = label
         self.folder = folder
-        self.evaluation = pd.read_csv(evaluation_file)
-        self.metrics = pd.read_csv(folder.metrics_file)
+        self.evaluation = read_evaluation(evaluation_file)
+        self.metrics = folder.metrics.table()
         self.history = provenance.held(folder.provenance_file)
         self.evaluated_at = folder.kept_iteration()
 
@@ -104,7 +107,7 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
         settings = [
             f"{name}={getattr(config, name)}"
             for name in names
-            if name not in config.RESUMABLE
+            if name not in (*config.RESUMABLE, *set(config.EVALUATION) - set(config.VALIDATION))
             and differ(name, configs if name in config.EVALUATION else namesakes)
         ]
         labels.append(" ".join([config.label, *settings]))

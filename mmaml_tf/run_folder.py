@@ -1,32 +1,65 @@
-"""The folder of one run: what is in it, and whether a run may use it."""
+"""The folder of one run: what is in it, whether a run may use it, and that one process does."""
 
-import csv
+import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import filelock
+from typing_extensions import TypedDict
+
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
+from mmaml_tf.metrics_file import MetricsFile
+from mmaml_tf.run_files import RunFileError, read_json, validated, write_atomically
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
+MAKER = "mmaml_tf"
+
+
+class _Named(TypedDict):
+    """What every run's config says: enough to know one by."""
+
+    domain: str
+    method: str
+    seed: int
+    iterations: int
+
+
+class _Source(TypedDict):
+    """What marks a folder as made by this program, of a run or of several."""
+
+    made_by: str
+    source: str
+
+
+class _EvaluationOrigin(TypedDict):
+    """What evaluation.json says of the run that was evaluated."""
+
+    config: dict[str, Any]
+    iteration: int | None
 
 
 class RunFolder:
     """Paths of a run, and its config and metrics files.
 
     Args:
-      path: the folder, existing or not.
+      path: the folder, existing or not; `~` is the home folder.
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.config_file = self.path / "config.json"
-        self.metrics_file = self.path / "metrics.csv"
+        self.metrics = MetricsFile(self.path / "metrics.csv")
         self.evaluation_file = self.path / "evaluation.csv"
         self.evaluation_origin_file = self.path / "evaluation.json"
+        self.source_file = self.path / "source.json"
         self.provenance_file = self.path / "provenance.json"
         self.checkpoints = self.path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best"
@@ -34,40 +67,118 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.saved_model = self.path / "saved_model"
 
-    def claim(self, config: RunConfig, overwrite: bool) -> None:
-        """Makes this the folder of `config`'s run, new or resumed.
+    @contextlib.contextmanager
+    def claimed(self, config: RunConfig, overwrite: bool = False) -> Iterator[None]:
+        """While this lasts, the folder is that of `config`'s run, new or resumed, and no other's.
+
+        Its config.json is for the training to keep (`keep`), once nothing stands in its way.
 
         Raises:
-          RunError: if it holds another run or other files; nothing is touched then.
+          RunError: if it holds another run or other files, or another process is at work in it;
+            nothing is touched then.
+        """
+        self._check(config, overwrite)
+        with self.locked():
+            self._check(config, overwrite)  # another process may have been faster
+            if overwrite:
+                for path in self._contents():
+                    shutil.rmtree(path) if _is_real_folder(path) else path.unlink()
+            yield
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing here; a process that was killed holds nothing.
+
+        Raises:
+          RunError: if another one does, naming it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "run.lock"
+        # One object per path: the same process may lock it again within.
+        lock = filelock.FileLock(file, blocking=False, on_acquired=_sign, is_singleton=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"{self.path} is in use by {file.read_text()}: wait for it, stop it, or give "
+                "another --output_dir"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def claimed_for(self, source: str) -> Iterator[None]:
+        """While this lasts, the folder takes what is made of a `source`, such as a report.
+
+        Raises:
+          RunError: if it holds what was not made so, or another process is at work in it.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--output_dir={self.path}: is a file, not a folder")
-        held = self._contents()
-        if overwrite:
-            for path in held:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        elif self.config_file.exists():
-            problems = [f"domain is {self.domain()}, not {config.domain}"]
-            if self.domain() == config.domain:
-                problems = self.config(type(config)).differences(config)
-            if problems:
-                raise RunError(
-                    f"{self.path} holds another run ({'; '.join(problems)}): give another "
-                    "--output_dir, or --overwrite to start over"
-                )
-        elif held:
+        if self.holds_run():
+            raise RunError(f"{self.path} holds a run: give another --output_dir")
+        held = sorted(path.name for path in self.path.glob("*"))
+        if held and self._source() is None:
             raise RunError(
-                f"{self.path} holds {held[0].name} but no config.json, so it is not this run's: "
-                "give another --output_dir, or --overwrite to start over"
+                f"{self.path} holds {', '.join(held)}, which this program may not replace (there "
+                f"is no {self.source_file.name} of its own): give another --output_dir"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            write_atomically(self.source_file, json.dumps(_Source(made_by=MAKER, source=source)))
+            yield
+
+    def unless_taken(self, source: str) -> "RunFolder":
+        """This folder if it is new or was made of the same source; else the next: name-2, ..."""
+        number, folder = 1, self
+        while folder.path.exists() and folder._source() != source:
+            number += 1
+            folder = RunFolder(self.path.with_name(f"{self.path.name}-{number}"))
+        return folder
+
+    def _source(self) -> str | None:
+        """What the folder's content was made of; None if this program did not make it."""
+        try:
+            made = read_json(self.source_file, _Source)
+        except (OSError, RunFileError):
+            return None
+        return made["source"] if made["made_by"] == MAKER else None
+
+    def keep(self, config: RunConfig) -> None:
+        """Writes config.json."""
         write_atomically(self.config_file, config.to_json())
 
+    def _check(self, config: RunConfig, overwrite: bool) -> None:
+        """Raises RunError unless `config`'s run may use the folder."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"--output_dir={self.path}: is a file, not a folder")
+        held = [path.name for path in self._contents()]
+        if not held:
+            return
+        try:
+            domain = self.domain()
+        except RunError as error:
+            raise RunError(
+                f"{self.path} is no run of this program, but holds {', '.join(held)} ({error}): "
+                "give another --output_dir, or move them away"
+            ) from error
+        if overwrite:
+            return
+        problems = [f"domain is {domain}, not {config.domain}"]
+        if domain == config.domain:
+            saved = saved_iterations(self.checkpoints)
+            problems = self.config(type(config)).differences(config, trained=max(saved, default=0))
+        if problems:
+            raise RunError(
+                f"{self.path} holds another run ({'; '.join(problems)}): give another "
+                "--output_dir, or --overwrite to start over"
+            )
+
     def _contents(self) -> list[Path]:
-        """The files and folders here that a run would write."""
+        """The files and folders here that a run would write, config.json last."""
         own = (
-            self.config_file,
-            self.metrics_file,
+            self.metrics.path,
             self.evaluation_file,
             self.evaluation_origin_file,
             self.provenance_file,
@@ -75,8 +186,13 @@ class RunFolder:
             self.figures,
             self.tensorboard,
             self.saved_model,
+            self.config_file,
         )
-        return [path for path in own if path.exists()]
+        return [path for path in own if os.path.lexists(path)]
+
+    def holds_run(self) -> bool:
+        """Whether there is a config.json, readable or not."""
+        return self.config_file.exists()
 
     def domain(self) -> str:
         """The domain of the run that the folder holds.
@@ -84,12 +200,9 @@ class RunFolder:
         Raises:
           RunError: if it holds none, or its config can't be read.
         """
-        if not self.config_file.exists():
+        if not self.holds_run():
             raise RunError(f"{self.path} holds no run (no config.json): train first")
-        try:
-            return json.loads(self.config_file.read_text())["domain"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.config_file} can't be read: {error}") from error
+        return read_json(self.config_file, _Named)["domain"]
 
     def config(self, kind: type[ConfigT]) -> ConfigT:
         """The run's config.
@@ -97,77 +210,34 @@ class RunFolder:
         Raises:
           RunError: if it can't be read.
         """
-        try:
-            return kind.from_json(self.config_file.read_text())
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{self.config_file} can't be read: {error}") from error
+        return read_json(self.config_file, kind).elsewhere()
 
     def evaluated_config(self, config: ConfigT) -> ConfigT:
         """`config`, the run's, with the settings that its evaluation was made with."""
-        try:
-            evaluated = json.loads(self.evaluation_origin_file.read_text())["config"]
-        except (OSError, ValueError, KeyError, TypeError):
+        file = self.evaluation_origin_file
+        if not file.exists():
             return config
-        return type(config).from_settings(evaluated)
+        origin = read_json(file, _EvaluationOrigin)
+        return validated(file, origin["config"], type(config)).elsewhere()
 
     def kept_iteration(self) -> int | None:
         """The iteration whose weights count: the best by validation, else the newest; or None."""
         kept = saved_iterations(self.best_checkpoint) or saved_iterations(self.checkpoints)
         return kept[0] if kept else None
 
-    def truncate_metrics(self, iteration: int) -> None:
-        """Drops the metrics rows after `iteration`, which a resumed run writes again."""
-        if not self.metrics_file.exists():
-            return
-        with self.metrics_file.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        kept = [row for row in rows if _is_up_to(row, iteration)]
-        if len(kept) < len(rows):
-            lines = [",".join(rows[0])] + [",".join(str(v) for v in row.values()) for row in kept]
-            write_atomically(self.metrics_file, "\n".join(lines) + "\n")
-
-    def append_metrics(self, row: dict[str, Any]) -> None:
-        """Adds one row to metrics.csv, and the header before the first.
-
-        The first row's columns stay those of the file, also where a run goes on under a version
-        that logs others.
-        """
-        columns = list(row)
-        is_new = not self.metrics_file.exists()
-        if not is_new:
-            with self.metrics_file.open(newline="") as file:
-                columns = next(csv.reader(file), columns)
-        with self.metrics_file.open("a", newline="") as file:
-            writer = csv.DictWriter(
-                file, columns, restval="", extrasaction="ignore", lineterminator="\n"
-            )
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-
-    def metrics(self, column: str, iteration: int | None = None) -> list[float]:
-        """A column of metrics.csv, up to `iteration` if given; empty if there is none."""
-        if not self.metrics_file.exists():
-            return []
-        with self.metrics_file.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get(column)]
-        return [float(r[column]) for r in rows if iteration is None or _is_up_to(r, iteration)]
-
-
-def _is_up_to(row: dict[str, str], iteration: int) -> bool:
-    """Whether a row of metrics.csv is whole and not later than `iteration`."""
-    complete = None not in row and None not in row.values()
-    return complete and row["iteration"].isdigit() and int(row["iteration"]) <= iteration
-
 
 def saved_iterations(folder: Path) -> list[int]:
     """Iterations of which there is a checkpoint file in a folder, newest first."""
-    names = (re.match(r"ckpt-(\d+)\.", path.name) for path in folder.glob("ckpt-*"))
+    names = (re.fullmatch(r"ckpt-(\d+)\..*", path.name) for path in folder.glob("ckpt-*"))
     return sorted({int(name[1]) for name in names if name}, reverse=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that is never seen half-written."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+def _is_real_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _sign(lock_file: int) -> None:
+    """Writes who holds the lock into its open file."""
+    holder = f"process {os.getpid()} on {os.uname().nodename} ({shlex.join(sys.argv)[:200]})"
+    os.ftruncate(lock_file, 0)
+    os.pwrite(lock_file, holder.encode(), 0)

@@ -95,20 +95,22 @@ def train(
       RunError: if checkpoints are damaged beyond use.
     """
     checkpoints = Checkpoints(folder.checkpoints, learner)
+    checkpoints.remove_unfinished()
     start = checkpoints.restore()
     if start is None:
-        if folder.metrics_file.exists():
+        if folder.metrics.exists():
             raise RunError(
                 f"{folder.path} was trained, but its checkpoints are gone: put them back, or "
                 "--overwrite to start over"
             )
         start = 0
-    elif start >= config.iterations:
+    folder.keep(config)
+    if start >= config.iterations:
         print(f"already trained to iteration {start}")
         return
-    else:
+    if start > 0:
         print(f"resuming at iteration {start}")
-    folder.truncate_metrics(start)
+    folder.metrics.truncate(start)
     tasks = tf.data.Dataset.range(start, config.iterations).map(sample).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every)

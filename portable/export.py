@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -13,7 +13,7 @@ from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
-from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.few_shot import FewShotDomain
 from mmaml_tf.run_folder import RunFolder
@@ -37,6 +37,7 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
     if target.progress.exists():
         raise RunError(f"{target.path} was trained: give another folder, or delete it")
     config, registration = held_run(registered_domains(), run)
+    trained = asdict(config)
     if log_every is not None:
         config = replace(config, log_every=log_every, checkpoint_every=log_every)
     domain = registration.build(config)
@@ -65,14 +66,14 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
     target.write(
         target.description,
         {
-            "run": run_name(config),
+            "config": trained,
             "commit": provenance.commit(),
             "iteration": iteration,
             "iterations": config.iterations,
             "log_every": config.log_every,
             "score": validation and validation.name,
             "over": validation.over if validation else 1,
-            "scores": run.metrics(validation.name, iteration) if validation else [],
+            "scores": run.metrics.column(validation.name, iteration) if validation else [],
             "best": BestCheckpoint(run.best_checkpoint, learner).score(),
             "iterations_variable": places[id(learner.optimizer.iterations.value.handle)],
             # What the program takes: the index of a variable, or null for a constant.
@@ -80,11 +81,6 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
         },
     )
     return iteration
-
-
-def run_name(config: RunConfig) -> str:
-    """What tells runs of a domain apart."""
-    return f"{config.domain} {config.label} seed {config.seed}"
 
 
 def interval(

@@ -12,8 +12,9 @@ from mmaml_tf import provenance
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.errors import RunError
+from mmaml_tf.run_files import validated
 from mmaml_tf.run_folder import RunFolder
-from portable.export import run_name, state_variables
+from portable.export import state_variables
 from portable.step_folder import StepFolder
 from run_experiment import held_run, registered_domains
 
@@ -34,24 +35,30 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
     learner = registration.build(config).build_learner()
     checkpoints = Checkpoints(run.checkpoints, learner)
     iteration = checkpoints.restore()
-    if (run_name(config), iteration) != (described["run"], described["iteration"]):
-        raise RunError(
-            f"{run.path} holds {run_name(config)} at iteration {iteration}, but {source.path} went "
-            f"on from {described['run']} at iteration {described['iteration']}"
-        )
-    if source.best.exists():
-        assign(learner, source.read_arrays(source.best))
-        best = max(row["recent"] for row in progress["rows"])
-        BestCheckpoint(run.best_checkpoint, learner).offer(best)
-    assign(learner, source.read_arrays(source.state))
+    history = provenance.held(run.provenance_file)
+    exported = validated(source.description, described["config"], type(config))
+    problems = exported.differences(config, trained=iteration)
+    if iteration != described["iteration"]:
+        problems.append(f"iteration is {described['iteration']}, not {iteration}")
+    state = source.read_arrays(source.state)
+    best = source.read_arrays(source.best) if source.best.exists() else {}
+    if not all(np.all(np.isfinite(array)) for array in (*state.values(), *best.values())):
+        problems.append("its weights are not all finite")
+    if problems:
+        raise RunError(f"{source.path} did not go on from {run.path}: {'; '.join(problems)}")
+    if best:
+        assign(learner, best)
+        score = max(row["recent"] for row in progress["rows"])
+        BestCheckpoint(run.best_checkpoint, learner).offer(score)
+    assign(learner, state)
+    checkpoints.save()
     reached = int(learner.optimizer.iterations)
-    run.truncate_metrics(described["iteration"])
+    run.metrics.truncate(described["iteration"])
     for row in progress["rows"]:
         if row["iteration"] <= reached:  # rows are written before the state
-            run.append_metrics(named(row, described["score"]))
+            run.metrics.append(named(row, described["score"]))
     trained = [entry for entry in progress["starts"] if "seconds" in entry]
-    provenance.write(run.provenance_file, [*provenance.held(run.provenance_file), *trained])
-    checkpoints.save()
+    provenance.write(run.provenance_file, [*history, *trained])
     return reached
 
 

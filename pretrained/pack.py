@@ -9,47 +9,81 @@ folder in the place where the run was is the run, and its command continues it.
 """
 
 import argparse
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import keras
+
 from flags.common import FLAGS
 from mmaml_tf import supervised
-from mmaml_tf.checkpoints import Checkpoints
+from mmaml_tf.checkpoints import Checkpoints, has_weights_alone
+from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder, saved_iterations
+from mmaml_tf.storage import replacing
 from run_experiment import held_run, registered_domains
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pack(source: RunFolder, name: str = "", resumable: bool = False) -> Path:
+def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool = False) -> Path:
     """Packs one run, replacing what was packed of it before; returns where.
 
+    Args:
+      source: the run.
+      name: of the packed folder, within its domain's; by default <label>-seed<N>.
+      resumable: keep what continues training.
+      force: replace what was packed of another run.
+
     Raises:
-      RunError: if there is no run, or it is the packed one itself.
+      RunError: if there is no run, or it is the packed one itself, or the name is no plain one or
+        another run's.
     """
     config, registration = held_run(registered_domains(), source)
     learner = registration.build(config).build_learner()
     iteration = supervised.restore(learner, source)
     name = name or f"{config.label}-seed{config.seed}"
+    if not re.fullmatch(r"\w[\w.-]*", name) or name == RunFolder("").saved_model.name:
+        raise RunError(f"{name} is no name for a packed run: letters, digits, '_', '-' and '.'")
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
     if target.path.resolve() == source.path.resolve():
         raise RunError(f"{source.path} is packed already")
-    shutil.rmtree(target.path, ignore_errors=True)
-    target.checkpoints.mkdir(parents=True)
+    if target.path.exists() and not force:
+        problems = target.config(type(config)).differences(config, trained=target.kept_iteration())
+        if problems:
+            raise RunError(
+                f"{target.path} is packed from another run ({'; '.join(problems)}): give "
+                "folder=name, or --force to replace it"
+            )
     if resumable:
+        newest = saved_iterations(source.checkpoints)
+        if not newest or has_weights_alone(source.checkpoints / f"ckpt-{newest[0]}"):
+            raise RunError(f"{source.path} has no checkpoint that training can go on from")
+    size = sum(file.stat().st_size for file in source.checkpoints.rglob("*"))
+    target.path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target.path, size) as partial:
+        _copy(source, RunFolder(partial), learner, None if resumable else iteration)
+    return target.path
+
+
+def _copy(
+    source: RunFolder, target: RunFolder, learner: keras.Model, iteration: int | None
+) -> None:
+    """Writes the learner's weights, or else the checkpoints themselves, and the run's files."""
+    target.checkpoints.mkdir(parents=True)
+    if iteration is not None:
+        Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
+    else:
         newest = saved_iterations(source.checkpoints)[0]
         for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
             shutil.copy(file, target.checkpoints)
         if source.best_checkpoint.exists():
             shutil.copytree(source.best_checkpoint, target.best_checkpoint)
-    else:
-        Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
-    for file in ("config_file", "metrics_file", "provenance_file"):
-        if getattr(source, file).exists():
-            shutil.copy(getattr(source, file), getattr(target, file))
-    return target.path
+    for file in (source.config_file, source.metrics.path, source.provenance_file):
+        if file.exists():
+            shutil.copy(file, target.path)
 
 
 def main() -> None:
@@ -59,13 +93,14 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", help="run folders, or folder=name")
     parser.add_argument("--resumable", action="store_true", help="keep what continues training")
+    parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
     FLAGS(["pack"])
     for argument in chosen.runs:
         path, _, name = argument.partition("=")
         try:
-            print(pack(RunFolder(path), name, chosen.resumable).relative_to(ROOT))
-        except RunError as error:
+            print(pack(RunFolder(path), name, chosen.resumable, chosen.force).relative_to(ROOT))
+        except (RunError, ConfigError, OSError) as error:
             sys.exit(f"pack: {error}")
 
 

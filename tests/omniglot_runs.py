@@ -4,6 +4,7 @@ from data.omniglot import OmniglotTasks
 from mmaml_tf.omniglot.config import OmniglotConfig, paper_settings
 from mmaml_tf.omniglot.domain import OmniglotDomain
 from mmaml_tf.run_folder import RunFolder
+from tests.runs import as_flags
 
 TINY = dict(
     iterations=2,
@@ -19,10 +20,11 @@ TINY = dict(
     encoder_filters=(2, 2),
     embedding_units=4,
 )
-TINY_FLAGS = [
-    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-    for name, value in TINY.items()
-]
+
+
+def tiny_flags(method="mumomaml"):
+    """An Omniglot run that trains in seconds."""
+    return as_flags(OmniglotConfig, TINY, method)
 
 
 def tiny_domain(data_dir, method="mumomaml", **settings):
@@ -43,6 +45,6 @@ def train(data_dir, folder, **settings):
     domain = tiny_domain(data_dir, **settings)
     learner = domain.build_learner()
     folder = RunFolder(folder)
-    folder.claim(domain.config, overwrite=False)
-    domain.train(learner, folder)
+    with folder.claimed(domain.config):
+        domain.train(learner, folder)
     return learner, folder

@@ -17,6 +17,7 @@ from mmaml_tf.rl.encoder import GRUEncoder
 from mmaml_tf.rl.learner import Experience, MetaPolicy
 from mmaml_tf.rl.policy import GaussianPolicy
 from mmaml_tf.rl.rollouts import PolicyData, Rollouts
+from tests.runs import as_flags
 
 OBS, ACT, HORIZON = 2, 1, 5
 HIDDEN = (4, 3)
@@ -35,10 +36,11 @@ TINY = dict(
     checkpoint_every=1,
     cg_iterations=3,
 )
-TINY_FLAGS = [
-    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-    for name, value in TINY.items()
-]
+
+
+def tiny_flags(method="mumomaml"):
+    """A run that trains in seconds."""
+    return as_flags(RlConfig, TINY, method)
 
 
 class Bandit(GoalVectorEnv):

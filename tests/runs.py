@@ -7,6 +7,7 @@ from pathlib import Path
 import run_experiment
 from data.regression import MIXTURES
 from flags.common import FLAGS
+from mmaml_tf.config import shown
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
 from mmaml_tf.regression.domain import RegressionDomain
 
@@ -22,10 +23,21 @@ TINY = dict(
     hidden_units=(8, 8),
     encoder_units=3,
 )
-TINY_FLAGS = [
-    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-    for name, value in TINY.items()
-]
+
+
+def as_flags(config_type, settings, method):
+    """The command's flags for a method and settings, but for those that the method has not."""
+    only_for = config_type.ONLY_FOR
+    return [f"--method={method}"] + [
+        f"--{name}={shown(value)}"
+        for name, value in settings.items()
+        if method in only_for.get(name, (method,))
+    ]
+
+
+def tiny_flags(method="mumomaml"):
+    """A regression run that trains in seconds."""
+    return as_flags(RegressionConfig, TINY, method)
 
 
 def tiny_domain(method="mumomaml", name="regression_2mode", **settings):

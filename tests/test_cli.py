@@ -14,11 +14,11 @@ from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.run_folder import RunFolder
 from pretrained import pack
-from tests.runs import SCRIPT, TINY_FLAGS, command
+from tests.runs import SCRIPT, command, tiny_flags
 
-BASE = ["--domain=regression_2mode", *TINY_FLAGS]
+BASE = ["--domain=regression_2mode", *tiny_flags()]
 # The method that builds fastest, for what does not depend on it.
-MAML = [*BASE, "--method=maml"]
+MAML = ["--domain=regression_2mode", *tiny_flags("maml")]
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +37,11 @@ def in_empty_folder(tmp_path, monkeypatch):
         (["stray"], ["stray"]),
         (["--iterations=many", *BASE[:1]], ["--iterations=many"]),
         ([*BASE, "--meta_batch_size=7"], ["--meta_batch_size=7", "2 modes"]),
-        ([*BASE, "--modulation=film", "--method=maml"], ["--modulation=film", "mumomaml"]),
+        ([*MAML, "--modulation=film"], ["--modulation=film", "mumomaml"]),
         ([*BASE, "--modulation=gating"], ["--modulation=gating", "film, sigmoid, softmax"]),
-        ([*BASE, "--encoder=pairs", "--method=maml"], ["--encoder=pairs", "mumomaml"]),
+        ([*MAML, "--encoder=pairs"], ["--encoder=pairs", "mumomaml"]),
         ([*BASE, "--encoder=gru"], ["--encoder=gru", "lstm, pairs"]),
-        ([*BASE, "--method=oracle"], ["--method=oracle", "maml, multi_maml, mumomaml"]),
+        ([*MAML, "--method=oracle"], ["--method=oracle", "maml, multi_maml, mumomaml"]),
         ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
         ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
         ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),
@@ -85,7 +85,7 @@ def test_help_lists_the_flags_and_the_domains(capsys):
     ids=lambda value: "-".join(value) if isinstance(value, list) else str(value),
 )
 def test_every_method_and_number_of_modes(domain, modes, method, in_empty_folder):
-    arguments = [f"--domain={domain}", f"--method={method[0]}", *TINY_FLAGS]
+    arguments = [f"--domain={domain}", *tiny_flags(method[0])]
     arguments += ["--iterations=2", f"--meta_batch_size={2 * modes}"]
     arguments += [f"--modulation={method[1]}"] if len(method) == 2 else []
     assert command(*arguments) == 0
@@ -218,8 +218,8 @@ def test_evaluate_again_with_other_tasks(capsys, in_empty_folder):
 
 
 def test_report_compares_runs(capsys, in_empty_folder):
-    for method in ("maml", "mumomaml"):
-        assert command(*BASE, "--iterations=10", f"--method={method}") == 0
+    for flags in (MAML, BASE):
+        assert command(*flags, "--iterations=10") == 0
     capsys.readouterr()
     assert command("--mode=report", "--domain=regression_2mode") == 0
     out = capsys.readouterr().out

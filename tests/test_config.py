@@ -45,12 +45,19 @@ def test_quick_is_the_paper_setting_with_fewer_iterations():
         (dict(eval_tasks=0), ["--eval_tasks=0", "2 or more"]),
         (dict(eval_tasks=2), ["--eval_tasks=2", "4 or more"]),
         (dict(inner_lr=-0.1), ["--inner_lr=-0.1", "above 0"]),
-        (dict(meta_lr=float("nan")), ["--meta_lr=nan", "above 0"]),
-        (dict(inner_steps=-1), ["--inner_steps=-1", "0 or more"]),
+        (dict(meta_lr=float("nan")), ["--meta_lr=nan", "float32"]),
+        (dict(meta_lr=1e-320), ["--meta_lr=1e-320", "float32"]),  # it would be 0 there
+        (dict(inner_lr=float("inf")), ["--inner_lr=inf", "float32"]),
+        (dict(iterations=2**62), [f"--iterations={2**62}", "below 2^31"]),
+        (dict(num_shots=2**40), [f"--num_shots={2**40}", "below 2^31"]),
+        (dict(hidden_units=(8, 2**40)), [f"--hidden_units=8,{2**40}", "below 2^31"]),
+        (dict(inner_steps=-1), ["--inner_steps=-1", "0 to 1000"]),
+        (dict(inner_steps=10**6), ["--inner_steps=1000000", "0 to 1000"]),
         (dict(iterations=0), ["--iterations=0", "1 or more"]),
         (dict(num_shots=0), ["--num_shots=0", "1 or more"]),
         (dict(noise_stddev=-1.0), ["--noise_stddev=-1.0", "0 or more"]),
-        (dict(hidden_units=()), ["--hidden_units=()", "100,100,100"]),
+        (dict(noise_stddev=1e7), ["--noise_stddev=10000000.0", "below 1e6"]),
+        (dict(hidden_units=()), ["--hidden_units=:", "100,100,100"]),
         (dict(checkpoint_every=150), ["--checkpoint_every=150", "--log_every=200"]),
         (dict(seed=2**31), ["--seed=2147483648", "below 2^31"]),
         (dict(modulation=None), ["--modulation=None", "mumomaml needs one"]),
@@ -71,8 +78,10 @@ def test_modulation_with_maml_is_an_error():
         make("maml", modulation="film")
 
 
-def test_json_round_trip():
-    assert RegressionConfig.from_json(make().to_json()) == make()
+def test_what_a_method_does_not_look_at_is_refused():
+    make().refuse_ignored(["encoder_units"])
+    with pytest.raises(ConfigError, match="--encoder_units=40: only --method=mumomaml has it"):
+        make("maml").refuse_ignored(["inner_lr", "encoder_units"])
 
 
 def test_zero_means_no_limit():
@@ -82,7 +91,12 @@ def test_zero_means_no_limit():
 def test_differences_name_what_differs():
     assert make().differences(make(eval_tasks=10_000, eval_seed=9)) == []
     assert make().differences(make(inner_lr=0.002)) == ["inner_lr is 0.001, not 0.002"]
-    assert make().differences(dataclasses.replace(make(), iterations=80_000)) == []
-    assert make().differences(make(iterations=10)) == ["iterations is 70000, not 10"]
+    assert make().differences(make(hidden_units=(8, 8))) == ["hidden_units is 100,100,100, not 8,8"]
+    assert make().differences(make(iterations=80_000), trained=70_000) == []
+    assert make().differences(make(iterations=10), trained=10) == []
+    assert make().differences(make(iterations=10), trained=11) == ["iterations is 70000, not 10"]
+    assert make().differences(make(iterations=80_000)) == ["iterations is 70000, not 80000"]
     cosine = make(lr_schedule="cosine")
-    assert cosine.differences(dataclasses.replace(cosine, iterations=80_000)) != []
+    longer = dataclasses.replace(cosine, iterations=80_000)
+    assert cosine.differences(longer, trained=10) == ["iterations is 70000, not 80000"]
+    assert make().differences(make(eval_seed=9), allowed=("eval_tasks",)) != []

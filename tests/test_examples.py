@@ -12,7 +12,7 @@ import tensorflow as tf
 from data.regression import MIXTURES
 from examples import own_families, own_keras_model, serve
 from mmaml_tf.layers import modulation
-from tests.runs import TINY_FLAGS, command
+from tests.runs import command, tiny_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +63,7 @@ def test_own_families_are_a_domain_and_its_model_serves(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert "steps_and_waves" in MIXTURES
     assert own_families.STEP.name == "step"
-    arguments = ["--domain=steps_and_waves", *TINY_FLAGS, "--iterations=2", "--output_dir=run"]
+    arguments = ["--domain=steps_and_waves", *tiny_flags(), "--iterations=2", "--output_dir=run"]
     try:
         assert command(*arguments) == 0
     finally:

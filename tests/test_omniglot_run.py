@@ -16,7 +16,7 @@ from mmaml_tf.omniglot.config import DEFAULT_DATA_DIR, OmniglotConfig, paper_set
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import Examples
 from tests.omniglot_fixture import write_archives
-from tests.omniglot_runs import TINY_FLAGS, tiny_domain, train
+from tests.omniglot_runs import tiny_domain, tiny_flags, train
 from tests.runs import SCRIPT, command
 
 
@@ -32,28 +32,31 @@ def in_empty_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def base(data_dir):
-    return ["--domain=omniglot", f"--data_dir={data_dir}", *TINY_FLAGS]
+def base(data_dir, method="mumomaml"):
+    return ["--domain=omniglot", f"--data_dir={data_dir}", *tiny_flags(method)]
 
 
 @pytest.mark.parametrize(
-    "arguments, label",
+    "method, arguments, label",
     [
-        (["--method=mumomaml"], "mumomaml-film-3way-2shot"),
-        (["--method=maml", "--network=mlp", "--first_order"], "maml-mlp-3way-2shot"),
-        pytest.param(["--method=maml"], "maml-3way-2shot", marks=pytest.mark.slow),
+        ("mumomaml", [], "mumomaml-film-3way-2shot"),
+        ("maml", ["--network=mlp", "--first_order"], "maml-mlp-3way-2shot"),
+        pytest.param("maml", [], "maml-3way-2shot", marks=pytest.mark.slow),
         pytest.param(
-            ["--method=mumomaml", "--modulation=softmax", "--task_batching=batched"],
+            "mumomaml",
+            ["--modulation=softmax", "--task_batching=batched"],
             "mumomaml-softmax-3way-2shot",
             marks=pytest.mark.slow,
         ),
     ],
 )
-def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, arguments, label):
-    assert command(*base(data_dir), *arguments, "--output_dir=run", "--num_shots=2") == 0
+def test_the_command_trains_evaluates_draws_and_exports(
+    data_dir, tmp_path, method, arguments, label
+):
+    assert command(*base(data_dir, method), *arguments, "--output_dir=run", "--num_shots=2") == 0
     folder = RunFolder("run")
     assert folder.config(OmniglotConfig).label == label
-    metrics = pd.read_csv(folder.metrics_file)
+    metrics = pd.read_csv(folder.metrics.path)
     assert list(metrics["iteration"]) == [1, 2]
     assert metrics["validation_accuracy"].between(0, 1).all()
     table = pd.read_csv(folder.evaluation_file)
@@ -71,7 +74,7 @@ def test_the_command_trains_evaluates_draws_and_exports(data_dir, tmp_path, argu
         evaluate = ["--mode=evaluate", "--output_dir=run", "--eval_tasks=14"]
         assert command(*evaluate, "--bn_statistics=support") == 0
         assert set(pd.read_csv(folder.evaluation_file)["num_tasks"]) == {14}
-        assert command(*base(data_dir), "--method=maml", "--output_dir=other", "--num_shots=2") == 0
+        assert command(*base(data_dir, "maml"), "--output_dir=other", "--num_shots=2") == 0
         assert command("--mode=report", "--runs=run,other", "--output_dir=report") == 0
         text = (tmp_path / "report" / "table.md").read_text()
         assert f"| {label} bn_statistics=support |" in text
@@ -126,7 +129,7 @@ def test_what_validation_depends_on_does_not_change_in_a_run():
     for settings in (dict(eval_queries=2), dict(bn_statistics="support")):
         other = OmniglotConfig(**(paper_settings("maml") | settings))
         assert len(config.differences(other)) == 1
-        assert config.differences(other, also=config.EVALUATION) == []
+        assert config.differences(other, allowed=config.EVALUATION) == []
 
 
 def test_data_that_is_not_where_the_run_had_it_is_looked_for_in_the_default_folder(tmp_path):
@@ -142,7 +145,7 @@ def test_resumed_equals_uninterrupted(data_dir):
     for mine, theirs in zip(resumed.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     columns = ["iteration", "loss", "support_loss", "validation_accuracy"]
-    pd.testing.assert_frame_equal(*(pd.read_csv(f.metrics_file)[columns] for f in (whole, parts)))
+    pd.testing.assert_frame_equal(*(pd.read_csv(f.metrics.path)[columns] for f in (whole, parts)))
     score_files = [f.best_checkpoint / "score.json" for f in (whole, parts)]
     assert score_files[0].read_text() == score_files[1].read_text()
 
@@ -150,7 +153,7 @@ def test_resumed_equals_uninterrupted(data_dir):
 def test_training_ends_with_the_weights_of_the_best_recent_validations(data_dir, monkeypatch):
     monkeypatch.setattr("mmaml_tf.omniglot.domain.PICKED_BY", 2)
     learner, folder = train(data_dir, "run", iterations=6, meta_lr=0.3, validation_tasks=30)
-    metrics = pd.read_csv(folder.metrics_file)
+    metrics = pd.read_csv(folder.metrics.path)
     recent = metrics["validation_accuracy"].rolling(2, min_periods=1).mean()
     np.testing.assert_allclose(metrics["recent_validation_accuracy"], recent)
     best = metrics.loc[recent.idxmax()]
@@ -257,7 +260,7 @@ def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
 @pytest.mark.slow
 def test_learns_the_fixture_in_a_process_of_its_own(data_dir, tmp_path):
     """Rectangles of different sizes are easy: after a short training most queries are right."""
-    flags = base(data_dir) + ["--method=mumomaml", "--output_dir=run", "--iterations=150"]
+    flags = base(data_dir) + ["--output_dir=run", "--iterations=150"]
     flags += ["--log_every=50", "--checkpoint_every=50", "--filters=16,16", "--eval_tasks=100"]
     done = subprocess.run([sys.executable, str(SCRIPT), *flags], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

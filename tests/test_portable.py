@@ -44,17 +44,17 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     train(data_dir, tmp_path / "parts", iterations=2, **SETTINGS)
     longer = tiny_domain(data_dir, iterations=6, **SETTINGS)
     parts, step = RunFolder(tmp_path / "parts"), StepFolder(tmp_path / "step")
-    parts.claim(longer.config, overwrite=False)
+    parts.keep(longer.config)
     assert export(parts, step) == 2
     done = run_module("train", step.path)
     assert done.returncode == 0 and "at iteration 6 of 6" in done.stdout, done.stderr
     assert take_back(parts, step) == 6
     columns = ["iteration", "loss", "support_loss"]
     pd.testing.assert_frame_equal(
-        *(pd.read_csv(f.metrics_file)[columns] for f in (whole, parts)), rtol=1e-4
+        *(pd.read_csv(f.metrics.path)[columns] for f in (whole, parts)), rtol=1e-4
     )
     # An image of the few here can change sides.
-    accuracies = [f.metrics("validation_accuracy") for f in (whole, parts)]
+    accuracies = [f.metrics.column("validation_accuracy") for f in (whole, parts)]
     np.testing.assert_allclose(*accuracies, atol=0.1)
     learner = longer.build_learner()
     longer.restore(learner, parts)
@@ -151,9 +151,9 @@ def test_a_run_without_validation_is_exported_too(tmp_path):
     settings = dict(method="maml", log_every=2, checkpoint_every=2)
     run, step = RunFolder(tmp_path / "run"), StepFolder(tmp_path / "step")
     domain = regression_domain(iterations=2, **settings)
-    run.claim(domain.config, overwrite=False)
+    run.path.mkdir()
     domain.train(domain.build_learner(), run)
-    run.claim(regression_domain(iterations=4, **settings).config, overwrite=False)
+    run.keep(regression_domain(iterations=4, **settings).config)
     assert export(run, step) == 2
     assert json.loads(step.description.read_text())["score"] is None
 

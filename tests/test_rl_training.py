@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mmaml_tf.run_folder import RunFolder
-from tests.rl_problem import BANDIT_GOALS, TINY_FLAGS, tiny_domain
+from tests.rl_problem import BANDIT_GOALS, tiny_domain, tiny_flags
 from tests.runs import command, start_command
 
 
@@ -20,8 +20,8 @@ def bandit(method, **settings):
 def trained(domain, path):
     learner = domain.build_learner()
     folder = RunFolder(path)
-    folder.claim(domain.config, overwrite=False)
-    domain.train(learner, folder)
+    with folder.claimed(domain.config):
+        domain.train(learner, folder)
     return learner
 
 
@@ -84,7 +84,7 @@ def test_evaluation_meets_the_same_tasks_whatever_the_method():
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
-    arguments = ["--domain=navigation_2d", *TINY_FLAGS, "--iterations=100000"]
+    arguments = ["--domain=navigation_2d", *tiny_flags(), "--iterations=100000"]
     process = start_command(*arguments, cwd=tmp_path)
     metrics = tmp_path / "runs/navigation_2d/mumomaml-film/seed0/metrics.csv"
     deadline = time.monotonic() + 600  # for a busy machine
@@ -111,7 +111,7 @@ CASES = [
 @pytest.mark.parametrize(("domain", "method"), CASES)
 def test_every_method_on_every_domain(domain, method, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert command(f"--domain={domain}", f"--method={method}", *TINY_FLAGS) == 0
+    assert command(f"--domain={domain}", *tiny_flags(method)) == 0
     label = "mumomaml-film" if method == "mumomaml" else method
     folder = tmp_path / "runs" / domain / label / "seed0"
     table = pd.read_csv(folder / "evaluation.csv")
@@ -132,7 +132,7 @@ def test_evaluating_again_and_the_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     base = ["--domain=navigation_2d", "--method=random"]
     for seed in (0, 1):
-        assert command(*base, *TINY_FLAGS, f"--seed={seed}") == 0
+        assert command(*base, *tiny_flags("random"), f"--seed={seed}") == 0
     folder = tmp_path / "runs/navigation_2d/random/seed0"
     before = (folder / "evaluation.csv").read_text()
     assert command(*base, "--mode=evaluate", f"--output_dir={folder}") == 0
@@ -167,6 +167,6 @@ def test_bad_input_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
 
 def test_animation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert command("--domain=navigation_2d", "--method=random", *TINY_FLAGS, "--animation") == 0
+    assert command("--domain=navigation_2d", *tiny_flags("random"), "--animation") == 0
     gif = tmp_path / "runs/navigation_2d/random/seed0/figures/policy.gif"
     assert gif.read_bytes().startswith(b"GIF8")

@@ -13,7 +13,7 @@ import tensorflow as tf
 from mmaml_tf import callbacks, experiment, provenance
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.run_folder import RunFolder
-from tests.runs import TINY_FLAGS, start_command, tiny_domain
+from tests.runs import start_command, tiny_domain, tiny_flags
 
 TIMELESS = ["iteration", "loss", "support_loss"]
 
@@ -21,8 +21,8 @@ TIMELESS = ["iteration", "loss", "support_loss"]
 def train(folder, **settings):
     domain = tiny_domain(**settings)
     learner = domain.build_learner()
-    folder.claim(domain.config, overwrite=False)
-    domain.train(learner, folder)
+    with folder.claimed(domain.config):
+        domain.train(learner, folder)
     return learner
 
 
@@ -41,9 +41,9 @@ def test_extended_run_equals_uninterrupted_bitwise(tmp_path, method):
     resumed = train(parts, method=method)
     assert_same_training(resumed, expected)
     for folder in (whole, parts):
-        assert pd.read_csv(folder.metrics_file)["iteration"].tolist() == [10, 20, 30]
+        assert pd.read_csv(folder.metrics.path)["iteration"].tolist() == [10, 20, 30]
     pd.testing.assert_frame_equal(
-        pd.read_csv(whole.metrics_file)[TIMELESS], pd.read_csv(parts.metrics_file)[TIMELESS]
+        pd.read_csv(whole.metrics.path)[TIMELESS], pd.read_csv(parts.metrics.path)[TIMELESS]
     )
 
 
@@ -101,7 +101,7 @@ def test_progress_in_a_log_file_comes_within_a_long_interval(monkeypatch, every,
 @pytest.mark.slow
 def test_interrupted_then_killed_then_resumed_equals_uninterrupted(tmp_path):
     """Ctrl-C exits 130 with everything saved; kill -9 loses no more than since a checkpoint."""
-    arguments = ["--domain=regression_2mode", *TINY_FLAGS, "--iterations=1500"]
+    arguments = ["--domain=regression_2mode", *tiny_flags(), "--iterations=1500"]
 
     def metrics_rows():
         file = tmp_path / "run" / "metrics.csv"
@@ -167,7 +167,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     assert "damaged" in caplog.text
     assert_same_training(resumed, expected)
     assert list(folder.checkpoints.glob("damaged-ckpt-30.*"))
-    assert pd.read_csv(folder.metrics_file)["iteration"].tolist() == [10, 20, 30]
+    assert pd.read_csv(folder.metrics.path)["iteration"].tolist() == [10, 20, 30]
 
 
 @pytest.mark.parametrize("how", ["damaged", "truncated", "index gone"])
@@ -202,7 +202,6 @@ def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_
     domain = tiny_domain(checkpoint_every=10, inner_clip_norm=None)
     learner = domain.build_learner()
     folder = RunFolder(tmp_path / "run")
-    folder.claim(domain.config, overwrite=False)
 
     def poisoned(iteration):
         batch = type(domain).training_tasks(domain, iteration)
@@ -210,7 +209,8 @@ def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_
         return batch._replace(query=batch.query._replace(y=batch.query.y + tf.cast(bad, "float32")))
 
     domain.training_tasks = poisoned
-    with pytest.raises(NonFiniteLossError, match="not finite at iteration 15"):
+    error = pytest.raises(NonFiniteLossError, match="not finite at iteration 15")
+    with error, folder.claimed(domain.config):
         domain.train(learner, folder)
     assert {p.stem for p in folder.checkpoints.glob("*.index")} == {"ckpt-0", "ckpt-10"}
     assert [entry["iterations"] for entry in provenance.held(folder.provenance_file)] == [10]
@@ -222,10 +222,10 @@ def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_
 def test_partial_metrics_row_is_dropped_on_resume(tmp_path):
     folder = RunFolder(tmp_path / "run")
     train(folder, iterations=20)
-    with folder.metrics_file.open("a") as file:
+    with folder.metrics.path.open("a") as file:
         file.write("30,0.1")  # killed in mid-write
     train(folder)
-    assert pd.read_csv(folder.metrics_file)["iteration"].tolist() == [10, 20, 30]
+    assert pd.read_csv(folder.metrics.path)["iteration"].tolist() == [10, 20, 30]
 
 
 def test_unreachable_variable_is_an_error():
@@ -237,8 +237,10 @@ def test_unreachable_variable_is_an_error():
 
 def test_metrics_keep_the_columns_they_started_with(tmp_path):
     folder = RunFolder(tmp_path)
-    assert folder.metrics("loss") == []
-    folder.append_metrics({"iteration": 1, "loss": 0.5, "dropped": 3})
-    folder.append_metrics({"iteration": 2, "new": 7, "loss": 0.25})
-    assert folder.metrics_file.read_text() == "iteration,loss,dropped\n1,0.5,3\n2,0.25,\n"
-    assert folder.metrics("loss") == [0.5, 0.25] and folder.metrics("dropped") == [3.0]
+    assert folder.metrics.column("loss") == []
+    folder.metrics.append({"iteration": 1, "loss": 0.5, "dropped": 3})
+    folder.metrics.append({"iteration": 2, "new": 7, "loss": 0.25})
+    assert folder.metrics.path.read_text() == "iteration,loss,dropped\n1,0.5,3\n2,0.25,\n"
+    assert folder.metrics.column("loss") == [0.5, 0.25] and folder.metrics.column("dropped") == [
+        3.0
+    ]

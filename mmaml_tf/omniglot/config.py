@@ -1,6 +1,7 @@
 """Settings of the Omniglot domain, with the papers' as defaults."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,8 +54,19 @@ class OmniglotConfig(FewShotConfig):
     validation_tasks: int
 
     METHODS = ("maml", "mumomaml")  # Multi-MAML needs modes
+    ONLY_FOR = FewShotConfig.ONLY_FOR | {
+        "encoder_filters": ("mumomaml",),
+        "embedding_units": ("mumomaml",),
+    }
     RESUMABLE = (*RunConfig.RESUMABLE, "task_batching", "data_dir")
-    EVALUATION = ("eval_queries", "bn_statistics")  # validation depends on them
+    EVALUATION = (
+        *FewShotConfig.EVALUATION,
+        "bn_statistics",
+        "task_batching",
+        "data_dir",
+    )
+    EXPORT = ("bn_statistics", "task_batching", "data_dir")
+    VALIDATION = ("eval_queries", "bn_statistics")
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,8 +78,8 @@ class OmniglotConfig(FewShotConfig):
             "validation_tasks",
         ):
             self.require_at_least(field, 1)
-        for field in ("eval_steps", "split_seed"):
-            self.require_at_least(field, 0)
+        self.require_at_least("split_seed", 0)
+        self.require_steps("eval_steps", 0)
         for field in ("num_queries", "eval_queries"):
             self.require(
                 field,
@@ -75,31 +87,34 @@ class OmniglotConfig(FewShotConfig):
                 f"with --num_shots={self.num_shots} a class needs more than the {DRAWINGS} "
                 "drawings that Omniglot has of a character",
             )
-        for field, allowed in (
-            ("network", NETWORKS),
-            ("task_batching", TASK_BATCHINGS),
-            ("bn_statistics", BN_STATISTICS),
-        ):
-            self.require(field, getattr(self, field) in allowed, f"choose from {allowed}")
+        self.require_one_of("network", NETWORKS)
+        self.require_one_of("task_batching", TASK_BATCHINGS)
+        self.require_one_of("bn_statistics", BN_STATISTICS)
         for field in ("filters", "encoder_filters"):
-            self.require(
-                field,
-                len(getattr(self, field)) > 0 and min(getattr(self, field)) > 0,
-                "needs one or more positive widths, such as 64,64,64,64",
-            )
+            self.require_widths(field, "64,64,64,64")
         self.require(
             "inner_clip_value",
             self.inner_clip_value is None,
             "not a setting of --domain=omniglot; use --inner_clip_norm",
         )
 
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Self:
-        """See `RunConfig`. A data_dir that is not on this machine gives way to the default."""
-        config = super().from_settings(settings)
-        if Path(config.data_dir).expanduser().is_dir():
-            return config
-        return dataclasses.replace(config, data_dir=DEFAULT_DATA_DIR)
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """Images of a batch of tasks, and the largest kernel."""
+        images = self.num_ways * (self.num_shots + self.num_queries)
+        widths = (*self.filters, self.num_ways)
+        return {
+            ("meta_batch_size", "num_ways"): self.meta_batch_size * images * 28 * 28,
+            ("filters",): 9 * max(a * b for a, b in itertools.pairwise(widths)),
+            ("encoder_filters",): 9
+            * max(a * b for a, b in itertools.pairwise((*self.encoder_filters, 1))),
+            ("embedding_units",): self.embedding_units * self.encoder_filters[-1],
+        }
+
+    def elsewhere(self) -> Self:
+        """A data_dir that is not on this machine gives way to the default."""
+        if Path(self.data_dir).expanduser().is_dir():
+            return self
+        return dataclasses.replace(self, data_dir=DEFAULT_DATA_DIR)
 
     @property
     def label(self) -> str:

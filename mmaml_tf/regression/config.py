@@ -1,12 +1,15 @@
 """Settings of the regression domains, with the paper's as defaults."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 from mmaml_tf.config import FewShotConfig
 
 WEIGHT_FORMS = ("auto", "materialised")
 ENCODERS = ("lstm", "pairs")
+# Evaluation tasks per call at most, to bound the memory it takes.
+EVALUATION_BATCH = 600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,20 +34,19 @@ class RegressionConfig(FewShotConfig):
     fast_weights: str
     encoder: str = "lstm"
 
+    ONLY_FOR = FewShotConfig.ONLY_FOR | {
+        "encoder": ("mumomaml",),
+        "encoder_units": ("mumomaml",),
+    }
+
     def __post_init__(self):
         super().__post_init__()
         self.require_at_least("encoder_units", 1)
         self.require_at_least("bias_transformation_size", 0)
-        self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more")
-        self.require(
-            "hidden_units",
-            len(self.hidden_units) > 0 and min(self.hidden_units) > 0,
-            "needs one or more positive widths, such as 100,100,100",
-        )
-        self.require("encoder", self.encoder in ENCODERS, f"choose from {', '.join(ENCODERS)}")
-        self.require(
-            "fast_weights", self.fast_weights in WEIGHT_FORMS, f"choose from {WEIGHT_FORMS}"
-        )
+        self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more, below 1e6")
+        self.require_widths("hidden_units", "100,100,100")
+        self.require_one_of("encoder", ENCODERS)
+        self.require_one_of("fast_weights", WEIGHT_FORMS)
         self.require(
             "inner_clip_value",
             self.inner_clip_value is None or self.fast_weights == "materialised",
@@ -58,6 +60,20 @@ class RegressionConfig(FewShotConfig):
             )
         # Intervals are given per mode, and one task has none.
         self.require_at_least("eval_tasks", 2 * len(self.modes))
+
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """Activations of the widest layer, and the largest kernel."""
+        widths = (1 + self.bias_transformation_size, *self.hidden_units, 1)
+        widest = max(widths)
+        queries, tasks = self.num_queries, self.meta_batch_size
+        evaluated = min(self.eval_tasks, EVALUATION_BATCH)
+        shots = self.num_shots
+        return {
+            ("hidden_units",): max(a * b for a, b in itertools.pairwise(widths)),
+            ("encoder_units",): 8 * self.encoder_units**2,
+            ("meta_batch_size", "num_shots", "num_queries"): tasks * (shots + queries) * widest,
+            ("num_shots", "eval_queries"): evaluated * (shots + self.eval_queries) * widest,
+        }
 
 
 # The 90th to 99th percentile of a trained learner's gradient norms at the first inner step

@@ -19,7 +19,7 @@ from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.meta_learners import MAML, MetaLearner, MultiMAML, MuMoMAML, mean_squared_error
 from mmaml_tf.networks import MLP
-from mmaml_tf.regression.config import RegressionConfig
+from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
 from mmaml_tf.regression.figures import Prediction, predictions
 from mmaml_tf.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
@@ -28,8 +28,6 @@ ENCODERS = {"lstm": BiLSTMEncoder, "pairs": PairEncoder}
 METRIC = "mse"
 LABEL = "mean squared error"
 FIGURE_TASKS_PER_MODE = 3
-# Evaluation tasks per call at most, to bound the memory it takes.
-EVALUATION_BATCH = 600
 
 
 class RegressionTasks(FewShotTasks, Protocol):

@@ -6,6 +6,10 @@ from typing import Any
 from mmaml_tf.config import BASELINES, RunConfig
 
 ENCODERS = ("moments", "gru")
+# Evaluation tasks per batch at most, to bound the memory it takes.
+EVALUATION_BATCH = 40
+# Steps of the longest episodes.
+MAX_HORIZON = 200
 # Common settings that TRPO has no use for, with the only value that is allowed.
 _UNUSED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None, "jit_compile": False}
 
@@ -54,7 +58,11 @@ class RlConfig(RunConfig):
     animation: bool
 
     METHODS = ("maml", "mumomaml", *BASELINES)
-    RESUMABLE = (*RunConfig.RESUMABLE, "eval_steps", "animation")
+    ONLY_FOR = RunConfig.ONLY_FOR | dict.fromkeys(
+        ("encoder", "encoder_units", "embedding_trajectories"), ("mumomaml",)
+    )
+    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "animation")
+    EXPORT = ("eval_seed", "eval_steps", "animation")
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,23 +75,19 @@ class RlConfig(RunConfig):
         for field in (
             "rollouts",
             "embedding_trajectories",
-            "eval_steps",
             "encoder_units",
             "cg_iterations",
             "support_stride",
             "query_stride",
         ):
             self.require_at_least(field, 1)
-        self.require("encoder", self.encoder in ENCODERS, f"choose from {', '.join(ENCODERS)}")
+        self.require_steps("eval_steps", 1)
+        self.require_one_of("encoder", ENCODERS)
         for field in ("max_kl", "cg_damping"):
             self.require_positive(field)
         for field in ("discount", "gae_lambda"):
             self.require(field, 0 <= getattr(self, field) <= 1, "must be between 0 and 1")
-        self.require(
-            "hidden_units",
-            len(self.hidden_units) > 0 and min(self.hidden_units) > 0,
-            "needs one or more positive widths, such as 100,100",
-        )
+        self.require_widths("hidden_units", "100,100")
         for field in ("meta_batch_size", "eval_tasks"):
             self.require(
                 field,
@@ -96,6 +100,18 @@ class RlConfig(RunConfig):
             self.require(
                 "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"
             )
+
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """Activations of the widest layer over a batch's steps, and the largest kernel."""
+        widest = max(self.hidden_units)
+        steps = self.rollouts * MAX_HORIZON
+        return {
+            ("hidden_units",): widest**2,
+            ("encoder_units",): self.encoder_units**2,
+            ("meta_batch_size", "rollouts"): self.meta_batch_size * steps * widest,
+            ("rollouts",): min(self.eval_tasks, EVALUATION_BATCH) * steps * widest,
+            ("embedding_trajectories",): self.embedding_trajectories * MAX_HORIZON,
+        }
 
     @property
     def observes_goal(self) -> bool:

@@ -17,7 +17,7 @@ from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.collection import Collector
-from mmaml_tf.rl.config import RlConfig
+from mmaml_tf.rl.config import EVALUATION_BATCH, RlConfig
 from mmaml_tf.rl.encoder import GRUEncoder, MomentEncoder
 from mmaml_tf.rl.export import export_policy
 from mmaml_tf.rl.figures import navigation_trajectories
@@ -35,8 +35,6 @@ LABEL = "mean return"
 # The best training return picks the model ([MAML]), as the mean over this many logging intervals:
 # one batch of tasks says little (choice).
 PICKED_BY = 5
-# Evaluation tasks per batch at most, to bound the memory it takes.
-EVALUATION_BATCH = 40
 # Tasks (half of each mode) and rollouts whose positions an evaluation keeps for the figures.
 FIGURE_TASKS, FIGURE_ROLLOUTS = 4, 5
 

@@ -1,0 +1,117 @@
+"""What a full disk, or too little memory, makes of a run: one line that says what is needed."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.errors import RunError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How TensorFlow, whose errors are no OSError, says the same.
+FULL_WORDS = tuple(os.strerror(number) for number in FULL)
+BYTES_PER_NUMBER = 4
+MEGABYTE, GIGABYTE = 2**20, 2**30
+
+
+@contextlib.contextmanager
+def writing(path: Path, num_bytes: int) -> Iterator[None]:
+    """Wraps what writes about so many bytes at a path.
+
+    Raises:
+      RunError: if the disk is full, naming both.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_disk_full(error):
+            raise
+        free = shutil.disk_usage(_existing(path)).free
+        raise RunError(
+            f"disk full: {_size(num_bytes)} needed at {path}, {_size(free)} free; what was saved "
+            "before stands"
+        ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path, num_bytes: int) -> Iterator[Path]:
+    """Gives a place beside `path` to write about so many bytes to, a file or a folder.
+
+    What was written takes the place of `path` when it is whole, and never before.
+
+    Raises:
+      RunError: if the disk is full; what was at `path` stays.
+    """
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        with writing(path, num_bytes):
+            _remove(partial)
+            yield partial
+            if path.is_dir():
+                _remove(path)
+            partial.replace(path)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+@contextlib.contextmanager
+def within_memory(config: RunConfig) -> Iterator[None]:
+    """Wraps the work of a run.
+
+    Raises:
+      ConfigError: at once, if its largest arrays do not fit this machine.
+      RunError: if memory runs out; what was saved stands.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for fields, count in config.largest_arrays().items():
+        if count * BYTES_PER_NUMBER > total:
+            others = "".join(f" or --{field}" for field in fields[1:])
+            raise ConfigError(
+                fields[0],
+                getattr(config, fields[0]),
+                f"needs {_size(count * BYTES_PER_NUMBER)} of memory and this machine has "
+                f"{_size(total)}: lower it{others}",
+            )
+    try:
+        yield
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        names = dict.fromkeys(f"--{name}" for fields in config.largest_arrays() for name in fields)
+        raise RunError(f"out of memory: lower {', '.join(names)}") from error
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    import tensorflow as tf
+
+    return isinstance(error, tf.errors.OpError) and any(w in str(error) for w in FULL_WORDS)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import tensorflow as tf
+
+    return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _existing(path: Path) -> Path:
+    """The path or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
+
+
+def _size(num_bytes: int) -> str:
+    if num_bytes >= GIGABYTE:
+        return f"{num_bytes / GIGABYTE:,.0f} GB"
+    return f"{num_bytes / MEGABYTE:.1f} MB"
