@@ -2,9 +2,10 @@
 
 import csv
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import BeforeValidator
 
 from mmaml_tf.run_files import (
     RunFileError,
@@ -17,7 +18,8 @@ from mmaml_tf.run_files import (
 from mmaml_tf.storage import writing
 
 # A cell is empty where a run went on under a version that does not log its column.
-Row = dict[str, float | Literal[""]]
+Cell = Annotated[float | None, BeforeValidator(lambda text: None if text == "" else text)]
+Row = dict[str, Cell]
 
 
 class MetricsFile:
@@ -77,13 +79,13 @@ class MetricsFile:
         Raises:
           RunFileError: if one is no number, or there is no row or no `iteration`.
         """
-        rows = read_rows(self.path, Row)
+        rows = read_rows(self.path, Row) if self.exists() else []
         if not rows:
             raise RunFileError(f"{self.path} has no rows: train first")
         for name in ("iteration", "loss"):
             if name not in rows[0]:
                 raise RunFileError(f"{self.path}: {name} is missing in the header")
-        return pd.DataFrame(rows).replace("", float("nan")).astype({"iteration": int})
+        return pd.DataFrame(rows, dtype=float).astype({"iteration": int})
 
     def column(self, name: str, iteration: int | None = None) -> list[float]:
         """A column's numbers, up to `iteration` if given; empty if there are none.
@@ -93,9 +95,9 @@ class MetricsFile:
         """
         if not self.exists():
             return []
-        rows = [row for row in read_rows(self.path, Row) if row.get(name, "") != ""]
         limit = float("inf") if iteration is None else iteration
-        return [float(row[name]) for row in rows if float(row["iteration"]) <= limit]
+        cells = [(row["iteration"], row.get(name)) for row in read_rows(self.path, Row)]
+        return [cell for at, cell in cells if cell is not None and (at or 0) <= limit]
 
 
 def _is_whole(row: dict[Any, Any]) -> bool:

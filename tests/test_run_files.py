@@ -1,0 +1,142 @@
+"""The files of a run: what is wrong with one is said in a line, and nothing of it is lost."""
+
+import json
+
+import pytest
+
+from mmaml_tf import provenance
+from mmaml_tf.errors import RunError
+from mmaml_tf.evaluation import read_evaluation
+from mmaml_tf.metrics_file import MetricsFile
+from mmaml_tf.regression.config import RegressionConfig, paper_settings
+from mmaml_tf.run_files import read_json
+from mmaml_tf.run_folder import RunFolder
+
+CONFIG = RegressionConfig(**paper_settings("regression_2mode", "maml", ("sinusoid", "linear")))
+
+
+def without(key):
+    return {k: v for k, v in json.loads(CONFIG.to_json()).items() if k != key}
+
+
+def config_with(**changes):
+    return json.dumps(json.loads(CONFIG.to_json()) | changes)
+
+
+def test_a_config_is_read_as_it_was_written(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(CONFIG.to_json())
+    assert read_json(file, RegressionConfig) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["no JSON"]),
+        (CONFIG.to_json()[:100], ["no JSON"]),
+        ("[]", ["it is []", "object"]),
+        ("null", ["it is None", "object"]),
+        (json.dumps(without("inner_lr")), ["inner_lr is missing"]),
+        (config_with(first_order="no"), ["first_order is 'no'", "valid boolean"]),
+        (config_with(inner_lr="0.1"), ["inner_lr is '0.1'", "valid number"]),
+        (config_with(iterations=1.5), ["iterations is 1.5", "valid integer"]),
+        (config_with(hidden_units=[8, "wide"]), ["hidden_units entry 2 is 'wide'"]),
+        (config_with(hidden_units=8), ["hidden_units is 8"]),
+        (config_with(iterations=-3), ["--iterations=-3: must be 1 or more"]),
+        (config_with(from_the_future=1), ["from_the_future is 1"]),
+    ],
+)
+def test_a_config_that_is_none_says_what_is_wrong(tmp_path, text, words):
+    folder = RunFolder(tmp_path)
+    folder.config_file.write_text(text)
+    with pytest.raises(RunError) as error:
+        folder.config(RegressionConfig)
+    message = str(error.value)
+    assert "\n" not in message and message.startswith(str(folder.config_file))
+    assert all(word in message for word in words), message
+
+
+def test_bytes_that_are_no_text_are_said(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RunError, match="config.json is no text"):
+        read_json(file, dict)
+
+
+ROWS = "step,mode,metric,mean,ci95,num_tasks\n0,all,mse,1.5,0.5,40\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no row of all tasks"),
+        (ROWS.replace("all", "linear"), "has no row of all tasks"),
+        (ROWS + "1,all,mse", "row 2 has not as many cells"),
+        (ROWS.replace("1.5", "good"), "entry 1 mean is 'good', but should be a valid number"),
+        (ROWS.replace("mean", "median"), "entry 1 mean is missing"),
+        (ROWS.replace("40", "4.5"), "entry 1 num_tasks is '4.5'"),
+    ],
+)
+def test_an_evaluation_that_is_none_says_what_is_wrong(tmp_path, text, words):
+    file = tmp_path / "evaluation.csv"
+    file.write_text(text)
+    with pytest.raises(RunError, match=words):
+        read_evaluation(file)
+    file.write_text(ROWS)
+    assert read_evaluation(file)["mean"].tolist() == [1.5]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"command": "python"}]', "[{"])
+def test_provenance_that_is_none_is_an_error(tmp_path, text):
+    file = tmp_path / "provenance.json"
+    file.write_text(text)
+    with pytest.raises(RunError, match="provenance.json"):
+        provenance.held(file)
+
+
+WHOLE = "iteration,loss\n10,1.0\n20,0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (WHOLE, "iteration,loss\n10,1.0\n20,0.5\n"),
+        (WHOLE[:-1], "iteration,loss\n10,1.0\n20,0.5\n"),  # without the last newline
+        (WHOLE + "30,0.2\n", "iteration,loss\n10,1.0\n20,0.5\n"),  # made again
+        (WHOLE + "30", "iteration,loss\n10,1.0\n20,0.5\n"),  # cut in mid-write
+        (WHOLE + "20,0.\x00", "iteration,loss\n10,1.0\n20,0.5\n"),
+        ("iteration,loss\n", "iteration,loss\n"),
+        ("", ""),
+    ],
+)
+def test_rows_added_to_metrics_are_whole(tmp_path, text, kept):
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    metrics.path.write_text(text)
+    metrics.truncate(20)
+    assert metrics.path.read_text() == kept
+    metrics.append({"iteration": 30, "loss": 0.25})
+    assert metrics.path.read_text() == (kept or "iteration,loss\n") + "30,0.25\n"
+    assert metrics.column("loss")[-1] == 0.25
+
+
+def test_metrics_that_are_none_are_set_aside(tmp_path, caplog):
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    for number, content in enumerate((b"my,own,notes\n1,2,3\n", b"\xff\xfe"), 1):
+        metrics.path.write_bytes(content)
+        metrics.truncate(20)
+        assert not metrics.exists()
+        assert (tmp_path / f"unreadable-{number}-metrics.csv").read_bytes() == content
+        assert f"it is kept as unreadable-{number}-metrics.csv" in caplog.text
+
+
+def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    with pytest.raises(RunError, match="has no rows: train first"):
+        metrics.table()
+    metrics.path.write_text(WHOLE.replace("0.5", "low"))
+    for read in (metrics.table, lambda: metrics.column("loss")):
+        with pytest.raises(RunError, match="entry 2 loss is 'low', but should be a valid number"):
+            read()
+    metrics.path.write_text("iteration,cost\n1,2\n")
+    with pytest.raises(RunError, match="loss is missing in the header"):
+        metrics.table()

@@ -1,0 +1,91 @@
+"""A full disk and too little memory: one line that says what is needed, and nothing is lost."""
+
+import errno
+import os
+
+import pytest
+import tensorflow as tf
+
+from mmaml_tf import checkpoints, storage
+from mmaml_tf.config import ConfigError
+from mmaml_tf.errors import RunError
+from mmaml_tf.run_files import write_atomically
+from mmaml_tf.run_folder import RunFolder
+from tests.runs import tiny_domain
+
+NO_SPACE = os.strerror(errno.ENOSPC)
+FULL = [
+    OSError(errno.ENOSPC, NO_SPACE),
+    tf.errors.ResourceExhaustedError(None, None, f"/some/file; {NO_SPACE}"),
+    tf.errors.UnknownError(None, None, f"write failed: {NO_SPACE}"),
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
+def test_a_full_disk_names_the_place_and_the_size(tmp_path, error):
+    with pytest.raises(RunError, match=r"disk full: 3.0 MB needed at .*/new/file, .* free"):
+        with storage.writing(tmp_path / "new" / "file", 3 * 2**20):
+            raise error
+    with pytest.raises(PermissionError), storage.writing(tmp_path, 1):
+        raise PermissionError
+
+
+def test_what_is_there_stays_until_the_new_is_whole(tmp_path):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    write_atomically(file, "old")
+    folder.mkdir()
+    (folder / "old").write_text("")
+    for path in (file, folder):
+        with pytest.raises(RunError, match="disk full"), storage.replacing(path, 1) as partial:
+            partial.write_text("half")
+            raise OSError(errno.ENOSPC, NO_SPACE)
+    assert file.read_text() == "old" and list(folder.iterdir()) == [folder / "old"]
+    with storage.replacing(folder, 1) as partial:
+        partial.mkdir()
+        (partial / "new").write_text("")
+    assert list(folder.iterdir()) == [folder / "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypatch):
+    domain, folder = tiny_domain("maml", iterations=10), RunFolder(tmp_path)
+    with folder.claimed(domain.config):
+        domain.train(domain.build_learner(), folder)
+    before = sorted(path.name for path in folder.checkpoints.iterdir())
+    learner = domain.build_learner()
+    saving = checkpoints.Checkpoints(folder.checkpoints, learner)
+
+    def full(prefix):
+        (folder.checkpoints / "ckpt-20.data-00000-of-00001").write_bytes(b"half")
+        raise FULL[1]
+
+    monkeypatch.setattr(saving._checkpoint, "write", full)
+    with pytest.raises(RunError, match=r"disk full: .* needed at .*ckpt-20"):
+        saving.save(20)
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(meta_batch_size=2**30),
+        dict(num_shots=2**30),
+        dict(eval_queries=2**30),  # found before the training, not after it
+        dict(hidden_units=(2**20, 2**20)),
+        dict(encoder_units=2**20),
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_no_machine_holds_is_said_at_once(settings):
+    config = tiny_domain(**settings).config
+    with pytest.raises(ConfigError, match=r"needs [\d,]+ GB of memory .*: lower it"):
+        with storage.within_memory(config):
+            pytest.fail("begun")
+
+
+def test_out_of_memory_says_what_to_lower():
+    config = tiny_domain().config
+    for error in (MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM")):
+        with pytest.raises(RunError, match="out of memory: lower .*--meta_batch_size"):
+            with storage.within_memory(config):
+                raise error
