@@ -173,8 +173,8 @@ def use_trained(domains: dict[str, Registration]) -> None:
     wanted = config
     if not problems:
         given = registration.given()
-        config.refuse_ignored(given)
         wanted = replace(config, **given)
+        wanted.refuse_ignored(given)
         may_change = config.EVALUATION if FLAGS.mode == "evaluate" else config.EXPORT
         problems = config.differences(wanted, allowed=may_change)
     if problems:

@@ -14,7 +14,7 @@ from mmaml_tf import figures, provenance
 from mmaml_tf.config import RunConfig
 from mmaml_tf.run_files import write_atomically
 from mmaml_tf.run_folder import RunFolder
-from mmaml_tf.storage import replacing, within_memory
+from mmaml_tf.storage import MEGABYTE, replacing, within_memory, writing
 
 if TYPE_CHECKING:
     from mmaml_tf.report import ReportedRun
@@ -58,7 +58,8 @@ def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
         learner = domain.build_learner()
         with folder.claimed(domain.config, overwrite):
             print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
-            domain.train(learner, folder)
+            with writing(folder.path, MEGABYTE):  # TensorBoard's events
+                domain.train(learner, folder)
             _evaluate(domain, learner, folder.kept_iteration(), folder, folder)
             _export(domain, learner, folder)
 

@@ -21,6 +21,7 @@ from mmaml_tf.run_files import RunFileError, read_json, validated, write_atomica
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 MAKER = "mmaml_tf"
+LOCK = ".run.lock"
 
 
 class _Named(TypedDict):
@@ -93,7 +94,7 @@ class RunFolder:
           RunError: if another one does, naming it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / "run.lock"
+        file = self.path / LOCK
         # One object per path: the same process may lock it again within.
         lock = filelock.FileLock(file, blocking=False, on_acquired=_sign, is_singleton=True)
         try:
@@ -119,7 +120,7 @@ class RunFolder:
             raise RunError(f"--output_dir={self.path}: is a file, not a folder")
         if self.holds_run():
             raise RunError(f"{self.path} holds a run: give another --output_dir")
-        held = sorted(path.name for path in self.path.glob("*"))
+        held = sorted(path.name for path in self.path.glob("*") if path.name != LOCK)
         if held and self._source() is None:
             raise RunError(
                 f"{self.path} holds {', '.join(held)}, which this program may not replace (there "

@@ -69,10 +69,11 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for fields, count in config.largest_arrays().items():
         if count * BYTES_PER_NUMBER > total:
-            others = "".join(f" or --{field}" for field in fields[1:])
+            largest = max(fields, key=lambda field: getattr(config, field))
+            others = "".join(f" or --{field}" for field in fields if field != largest)
             raise ConfigError(
-                fields[0],
-                getattr(config, fields[0]),
+                largest,
+                getattr(config, largest),
                 f"needs {_size(count * BYTES_PER_NUMBER)} of memory and this machine has "
                 f"{_size(total)}: lower it{others}",
             )
@@ -114,4 +115,6 @@ def _existing(path: Path) -> Path:
 def _size(num_bytes: int) -> str:
     if num_bytes >= GIGABYTE:
         return f"{num_bytes / GIGABYTE:,.0f} GB"
-    return f"{num_bytes / MEGABYTE:.1f} MB"
+    if num_bytes >= MEGABYTE:
+        return f"{num_bytes / MEGABYTE:.1f} MB"
+    return f"{num_bytes / 2**10:.0f} kB"

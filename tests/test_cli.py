@@ -12,6 +12,7 @@ import tensorflow as tf
 import run_experiment
 from flags.common import FLAGS
 from mmaml_tf import provenance
+from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder
 from pretrained import pack
 from tests.runs import SCRIPT, command, tiny_flags
@@ -45,6 +46,17 @@ def in_empty_folder(tmp_path, monkeypatch):
         ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
         ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
         ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),
+        ([*MAML, "--encoder_units=3"], ["--encoder_units=3", "mumomaml"]),
+        ([*BASE, "--runs=a,b"], ["--runs=a,b", "goes with --mode=report"]),
+        (["--mode=report", "--runs=a", "--seed=1"], ["--seed=1", "train or evaluate or export"]),
+        (["--mode=report", "--runs=a", "--method=maml"], ["--method=maml", "--mode=train"]),
+        (["--mode=report", "--runs=a", "--domain=sinusoid"], ["--domain=sinusoid", "--runs"]),
+        (["--mode=report", "--runs="], ["--runs=", "empty"]),
+        (["--mode=evaluate", *MAML, "--preset=quick"], ["--preset=quick", "--mode=train"]),
+        (["--mode=evaluate", *MAML, "--overwrite"], ["--overwrite=True", "--mode=train"]),
+        ([*BASE, "--num_shots=1000000000"], ["--num_shots=1000000000", "of memory", "lower it"]),
+        ([*BASE, f"--eval_tasks={2**62}"], [f"--eval_tasks={2**62}", "below 2^31"]),
+        ([*BASE, "--meta_lr=1e-320"], ["--meta_lr=1e-320", "float32"]),
         (["--mode=report", "--domain=sinusoid"], ["no evaluated run"]),
         (["--mode=report", "--runs=nowhere"], ["nowhere", "no run"]),
         (["--mode=evaluate", "--domain=sinusoid"], ["runs/sinusoid", "no run"]),
@@ -128,12 +140,6 @@ def test_another_configuration_is_refused_and_nothing_touched(capsys, in_empty_f
     assert json.loads((in_empty_folder / "run" / "config.json").read_text())["inner_lr"] == 0.5
 
 
-def test_a_folder_of_other_files_is_refused(capsys, in_empty_folder):
-    (in_empty_folder / "mine" / "figures").mkdir(parents=True)
-    assert command(*BASE, "--output_dir=mine") != 0
-    assert "mine holds figures but no config.json" in capsys.readouterr().err
-
-
 def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
     theirs = in_empty_folder / "runs" / "regression_2mode" / "maml" / "seed0"
     assert command(*MAML, "--iterations=10") == 0
@@ -162,12 +168,12 @@ def test_checkpoint_is_read_and_not_written(capsys, in_empty_folder):
 def pack_here(in_empty_folder, monkeypatch):
     """Packs a run into the empty folder."""
 
-    def packed(path, resumable=False):
+    def packed(path, **options):
         for name in FLAGS:
             FLAGS[name].unparse()
         FLAGS(["pack.py"])
         monkeypatch.setattr(pack, "ROOT", in_empty_folder)
-        return pack.pack(RunFolder(path), resumable=resumable)
+        return pack.pack(RunFolder(path), **options)
 
     return packed
 
@@ -183,6 +189,32 @@ def test_packed_weights_evaluate_as_the_run(in_empty_folder, pack_here):
         (in_empty_folder / name / "evaluation.csv").read_bytes() for name in ("run", "again")
     )
     assert first == again
+
+
+def test_packing_replaces_nothing_else(in_empty_folder, pack_here):
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    theirs = in_empty_folder / "theirs" / "thesis.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("years of work")
+    shipped = in_empty_folder / "pretrained" / "regression_2mode" / "saved_model" / "model.pb"
+    shipped.parent.mkdir(parents=True)
+    shipped.write_text("weights")
+    for name in (str(theirs.parent), "../..", "..", ".", "saved_model", "a/b", "-x", " "):
+        with pytest.raises(RunError, match="is no name for a packed run"):
+            pack_here("run", name=name)
+    assert theirs.exists() and shipped.exists()
+    packed = pack_here("run")
+    before = (packed / "config.json").read_text()
+    assert command(*MAML, "--iterations=20", "--inner_lr=0.5", "--output_dir=other") == 0
+    with pytest.raises(RunError, match="packed from another run .inner_lr is 0.01, not 0.5"):
+        pack_here("other")
+    assert (packed / "config.json").read_text() == before
+    assert pack_here("other", name="other-one").name == "other-one"
+    assert pack_here("other", force=True) == packed
+    assert (packed / "config.json").read_text() != before
+    with pytest.raises(RunError, match="no checkpoint that training can go on from"):
+        pack_here(packed, name="again", resumable=True)  # it has the weights alone
+    assert not (packed.parent / "again").exists()
 
 
 def test_packed_run_goes_on(capsys, in_empty_folder, pack_here):
@@ -209,8 +241,17 @@ def test_evaluate_again_with_other_tasks(capsys, in_empty_folder):
     table = pd.read_csv(in_empty_folder / "run" / "evaluation.csv")
     assert set(table["num_tasks"]) == {60, 30}
     capsys.readouterr()
-    assert command("--mode=evaluate", "--output_dir=run", "--inner_lr=1") != 0
-    assert "inner_lr is 0.01, not 1.0" in capsys.readouterr().err
+    for mode, flag, words in (
+        ("evaluate", "--inner_lr=1", "inner_lr is 0.01, not 1.0"),
+        # It would be recorded for weights that never got there.
+        ("evaluate", "--iterations=80000", "iterations is 10, not 80000"),
+        ("evaluate", "--checkpoint_every=20", "checkpoint_every is 10, not 20"),
+        ("evaluate", "--method=mumomaml", "method is maml, not mumomaml"),
+        ("evaluate", "--encoder_units=3", "--encoder_units=3: only --method=mumomaml has it"),
+        ("export", "--eval_tasks=80", "eval_tasks is 40, not 80"),
+    ):
+        assert command(f"--mode={mode}", "--output_dir=run", flag) != 0
+        assert words in capsys.readouterr().err
     assert command("--mode=evaluate", "--output_dir=run", "--rollouts=3") != 0
     assert "--rollouts=3: not a setting of this run's domain" in capsys.readouterr().err
     origin = json.loads((in_empty_folder / "run" / "evaluation.json").read_text())

@@ -48,6 +48,19 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     assert export(parts, step) == 2
     done = run_module("train", step.path)
     assert done.returncode == 0 and "at iteration 6 of 6" in done.stdout, done.stderr
+    refused = {p: p.read_bytes() for p in parts.path.rglob("*") if p.is_file()}
+    state = step.read_arrays(step.state)
+    step.write_arrays(step.state, state | {0: np.full_like(state[0], np.nan)})
+    with pytest.raises(RunError, match="not all finite"):
+        take_back(parts, step)
+    step.write_arrays(step.state, state)
+    described = step.read(step.description)
+    slower = described | {"config": described["config"] | {"inner_lr": 0.01}}
+    step.write(step.description, slower)
+    with pytest.raises(RunError, match="inner_lr is 0.01, not"):
+        take_back(parts, step)
+    step.write(step.description, described)
+    assert refused == {p: p.read_bytes() for p in parts.path.rglob("*") if p.is_file()}
     assert take_back(parts, step) == 6
     columns = ["iteration", "loss", "support_loss"]
     pd.testing.assert_frame_equal(

@@ -9,7 +9,7 @@ import pytest
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.run_folder import LOCK, RunFolder
 from tests.runs import SCRIPT, command, tiny_domain, tiny_flags
 
 MAML = ["--domain=regression_2mode", *tiny_flags("maml"), "--iterations=10"]
@@ -45,7 +45,7 @@ def holder(tmp_path):
 
 
 def everything(folder):
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "run.lock"}
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != LOCK}
 
 
 FOREIGN_CONFIGS = [
@@ -71,7 +71,7 @@ def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path, config, overwrit
         with RunFolder(theirs).claimed(config, overwrite):
             pytest.fail("claimed")
     assert "figures" in str(e.value) and "--overwrite" not in str(e.value)
-    assert everything(theirs) == before and not (theirs / "run.lock").exists()
+    assert everything(theirs) == before and not (theirs / LOCK).exists()
 
 
 def test_overwriting_a_run_unlinks_what_it_links_to(tmp_path, config):
@@ -85,7 +85,7 @@ def test_overwriting_a_run_unlinks_what_it_links_to(tmp_path, config):
     run.figures.mkdir()
     (run.path / "notes.txt").write_text("a user's")
     with run.claimed(config, overwrite=True):
-        assert sorted(p.name for p in run.path.iterdir()) == ["notes.txt", "run.lock"]
+        assert sorted(p.name for p in run.path.iterdir()) == [LOCK, "notes.txt"]
     assert (elsewhere / "ckpt-1.index").read_text() == "precious"
 
 
