@@ -89,10 +89,10 @@ def _evaluate(
     output: RunFolder,
 ) -> None:
     metrics = folder.metrics.table()
+    output.figures.mkdir(parents=True, exist_ok=True)
     origin = provenance.origin() | {"iteration": iteration, "config": asdict(domain.config)}
     results = domain.evaluate(learner)
     table = domain.summarise(results)
-    output.path.mkdir(parents=True, exist_ok=True)
     write_atomically(output.evaluation_file, table.to_csv(index=False))
     write_atomically(output.evaluation_origin_file, json.dumps(origin, indent=1) + "\n")
     print(steps_table(table).to_string())

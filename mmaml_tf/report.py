@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmaml_tf import figures, markdown, provenance
 from mmaml_tf.callbacks import time_text
-from mmaml_tf.config import RunConfig
+from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.errors import RunError
 from mmaml_tf.evaluation import read_evaluation
 from mmaml_tf.experiment import Domain
@@ -105,7 +105,7 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
         namesakes = [other for other in configs if other.label == config.label]
         names = [field.name for field in dataclasses.fields(config)]
         settings = [
-            f"{name}={getattr(config, name)}"
+            f"{name}={shown(getattr(config, name))}"
             for name in names
             if name not in (*config.RESUMABLE, *set(config.EVALUATION) - set(config.VALIDATION))
             and differ(name, configs if name in config.EVALUATION else namesakes)

@@ -9,11 +9,14 @@ tables at the end. Omniglot's archives are looked for in omniglot_archives/, as 
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from flags.common import FLAGS
 from mmaml_tf import experiment
+from mmaml_tf.config import ConfigError
+from mmaml_tf.errors import RunError
 from mmaml_tf.report import ReportedRun, report
 from mmaml_tf.run_folder import RunFolder
 from results import tables
@@ -55,8 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(packed)}")
     FLAGS(["regenerate"])
-    for domain in chosen.domain or packed:
-        regenerate(domain, chosen.measure)
+    try:
+        for domain in chosen.domain or packed:
+            regenerate(domain, chosen.measure)
+    except (RunError, ConfigError, OSError) as error:
+        sys.exit(f"regenerate: {error}")
     tables.README.write_text(tables.updated(tables.README.read_text()))
 
 

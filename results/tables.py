@@ -9,9 +9,9 @@ each ([MuMoMAML], [MAML]).
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from mmaml_tf import markdown
+from mmaml_tf.evaluation import read_evaluation
+from mmaml_tf.run_folder import RunFolder
 
 RESULTS = Path(__file__).resolve().parent
 README = RESULTS.parent / "README.md"
@@ -51,7 +51,7 @@ def cells(run: str, decimals: int, scale: float = 1.0) -> list[str]:
     file = RESULTS / run / "evaluation.csv"
     if not file.exists():
         return []
-    rows = pd.read_csv(file).query("mode == 'all'")
+    rows = read_evaluation(file).query("mode == 'all'")
     return [
         f"{scale * mean:.{decimals}f} ± {scale * ci:.{decimals}f}"
         for mean, ci in zip(rows["mean"], rows["ci95"], strict=True)
@@ -60,7 +60,7 @@ def cells(run: str, decimals: int, scale: float = 1.0) -> list[str]:
 
 def iterations(run: str) -> int:
     """How many a packed run has been trained for."""
-    return int(pd.read_csv(PRETRAINED / run / "metrics.csv")["iteration"].iloc[-1])
+    return int(RunFolder(PRETRAINED / run).metrics.table()["iteration"].iloc[-1])
 
 
 def linked(text: str, run: str) -> str:

@@ -121,8 +121,10 @@ def test_interrupted_then_killed_then_resumed_equals_uninterrupted(tmp_path):
     assert "the same command goes on" in message
     assert "Traceback" not in message
     interrupted_at = metrics_rows()
+    assert run_until(interrupted_at + 5, signal.SIGHUP)[0] == 130  # the terminal was closed
+    interrupted_at = metrics_rows()
     assert run_until(interrupted_at + 5, signal.SIGKILL)[0] == -signal.SIGKILL
-    _, killed = provenance.held(tmp_path / "run" / "provenance.json")
+    *_, killed = provenance.held(tmp_path / "run" / "provenance.json")
     assert killed["iterations"] >= 10 * (interrupted_at + 4)
 
     for folder in ("run", "whole"):

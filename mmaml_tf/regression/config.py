@@ -62,17 +62,17 @@ class RegressionConfig(FewShotConfig):
         self.require_at_least("eval_tasks", 2 * len(self.modes))
 
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
-        """Activations of the widest layer, and the largest kernel."""
+        """Activations, which the meta-gradient keeps of every step, and the largest kernel."""
         widths = (1 + self.bias_transformation_size, *self.hidden_units, 1)
-        widest = max(widths)
-        queries, tasks = self.num_queries, self.meta_batch_size
-        evaluated = min(self.eval_tasks, EVALUATION_BATCH)
-        shots = self.num_shots
+        points = self.num_shots * self.inner_steps + self.num_queries
+        evaluated = min(self.eval_tasks, EVALUATION_BATCH) * (self.num_shots + self.eval_queries)
         return {
             ("hidden_units",): max(a * b for a, b in itertools.pairwise(widths)),
             ("encoder_units",): 8 * self.encoder_units**2,
-            ("meta_batch_size", "num_shots", "num_queries"): tasks * (shots + queries) * widest,
-            ("num_shots", "eval_queries"): evaluated * (shots + self.eval_queries) * widest,
+            ("meta_batch_size", "num_shots", "num_queries"): self.meta_batch_size
+            * points
+            * sum(widths),
+            ("num_shots", "eval_queries"): evaluated * max(widths),
         }
 
 
