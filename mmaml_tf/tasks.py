@@ -1,8 +1,11 @@
-"""The one type that crosses folders: a batch of tasks, each with a support and a query set."""
+"""Tasks: the types that all of the project shares, and a user's own data as a stream of them."""
 
 import enum
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 
@@ -35,3 +38,126 @@ class TaskStream(enum.Enum):
     TRAINING = 0
     EVALUATION = 1
     VALIDATION = 2
+
+
+def from_function(
+    sample: Callable[[int], tuple[npt.ArrayLike, npt.ArrayLike]],
+    num_tasks: int,
+    num_shots: int,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """An endless stream of batches of tasks that a function draws.
+
+    Args:
+      sample: a seed (a whole number) -> one task's x [N, ...] and y [N, ...], NumPy arrays or tensors; the same for
+        the same seed, and of the same shapes for every seed. The first K points are the support
+        set, the others the query set.
+      num_tasks: per batch.
+      num_shots: K.
+      seed: of the stream: another one draws other tasks.
+
+    Returns:
+      A dataset of `TaskBatch`, for `fit`.
+
+    Raises:
+      ValueError: if `sample` does not return two arrays of more than K points each.
+    """
+    _require_positive(num_tasks=num_tasks, num_shots=num_shots)
+    x, y = (np.asarray(part) for part in sample(seed))
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) <= num_shots:
+        raise ValueError(
+            f"sample returned x {list(x.shape)} and y {list(y.shape)}: both need the same number "
+            f"of points, more than num_shots={num_shots}, the others being queries"
+        )
+    kinds = (_kind(x), _kind(y))
+
+    def draw(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def drawn(number: np.ndarray) -> tuple[np.ndarray, ...]:
+            # Below 2^31, so that any library's generator takes it.
+            (state,) = np.random.SeedSequence([seed, int(number)]).generate_state(1)
+            parts = sample(int(state) >> 1)
+            return tuple(np.asarray(p, k) for p, k in zip(parts, kinds, strict=True))
+
+        parts = tf.numpy_function(drawn, [index], kinds)
+        return tuple(tf.ensure_shape(p, q.shape) for p, q in zip(parts, (x, y), strict=True))
+
+    tasks = tf.data.Dataset.counter(dtype=tf.int64).map(draw)
+    return tasks.batch(num_tasks, drop_remainder=True).map(
+        lambda x, y: TaskBatch(
+            Examples(x[:, :num_shots], y[:, :num_shots]),
+            Examples(x[:, num_shots:], y[:, num_shots:]),
+            tf.zeros([num_tasks], tf.int32),
+        )
+    )
+
+
+def from_arrays(
+    inputs: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    ways: int,
+    shots: int,
+    queries: int | None = None,
+    num_tasks: int = 16,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """An endless stream of batches of episodes from labelled data.
+
+    An episode is `ways` classes, named 0 ... ways - 1 in random order, with `shots` support and
+    `queries` query examples each, all different. Which classes are held out for validation is the
+    caller's choice: give each stream its own.
+
+    Args:
+      inputs: [examples, ...], such as images; bytes become float32 in 0..1.
+      labels: [examples], of any type.
+      ways: N, classes of an episode.
+      shots: K, support examples of a class.
+      queries: query examples of a class; as many as shots by default.
+      num_tasks: episodes per batch.
+      seed: of the stream.
+
+    Returns:
+      A dataset of `TaskBatch`; x is [num_tasks, ways * shots, ...], y [num_tasks, ways * shots].
+
+    Raises:
+      ValueError: if there are not so many classes, or a class has too few examples.
+    """
+    queries = shots if queries is None else queries
+    _require_positive(ways=ways, shots=shots, queries=queries, num_tasks=num_tasks)
+    x, names = np.asarray(inputs), np.asarray(labels)
+    if names.ndim != 1 or len(x) != len(names):
+        raise ValueError(f"labels {list(names.shape)} must be one for each of {len(x)} inputs")
+    classes, members = np.unique(names, return_inverse=True)
+    if len(classes) < ways:
+        raise ValueError(f"ways={ways}: there are only {len(classes)} classes")
+    rows = [np.flatnonzero(members == index) for index in range(len(classes))]
+    for name, row in zip(classes, rows, strict=True):
+        if len(row) < shots + queries:
+            raise ValueError(
+                f"class {name} has {len(row)} examples: {shots} shots and {queries} queries need "
+                f"{shots + queries}"
+            )
+
+    def sample(number: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(number)
+        chosen = rng.choice(len(classes), ways, replace=False)
+        picked = np.stack([rng.permutation(rows[c])[: shots + queries] for c in chosen])
+        # All support examples come first, class by class, then all queries.
+        order = np.concatenate([picked[:, :shots].ravel(), picked[:, shots:].ravel()])
+        images = x[order]
+        if images.dtype == np.uint8:
+            images = images.astype(np.float32) / 255.0
+        answers = [np.repeat(np.arange(ways), count) for count in (shots, queries)]
+        return images, np.concatenate(answers).astype(np.int32)
+
+    return from_function(sample, num_tasks, ways * shots, seed)
+
+
+def _kind(array: np.ndarray) -> Any:
+    """float32 for real numbers, int32 for whole ones."""
+    return np.float32 if np.issubdtype(array.dtype, np.floating) else np.int32
+
+
+def _require_positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}={size}: must be 1 or more")
