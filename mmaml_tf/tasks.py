@@ -49,9 +49,9 @@ def from_function(
     """An endless stream of batches of tasks that a function draws.
 
     Args:
-      sample: a seed (a whole number) -> one task's x [N, ...] and y [N, ...], NumPy arrays or tensors; the same for
-        the same seed, and of the same shapes for every seed. The first K points are the support
-        set, the others the query set.
+      sample: a seed (a whole number) -> one task's x [N, ...] and y [N, ...], NumPy arrays or
+        tensors; the same for the same seed, and of the same shapes for every seed. The first K
+        points are the support set, the others the query set.
       num_tasks: per batch.
       num_shots: K.
       seed: of the stream: another one draws other tasks.
