@@ -85,13 +85,46 @@ def test_wrong_shapes_name_the_argument(signature, name, wrong):
         signature(**inputs)
 
 
-@pytest.mark.parametrize("name", ["support_y", "query_x"])
-def test_sets_that_do_not_match_name_the_argument(signature, name):
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("query_x", lambda value: value[:1], "with tasks as in support_x.*2 4 1.*1 4 1"),
+        ("support_y", lambda value: value[:1], "with tasks and K as in support_x.*2 5 1.*1 5 1"),
+        ("support_y", lambda value: value[:, :1], "with tasks and K as in support_x.*2 5 1.*2 1 1"),
+        ("support_x", lambda value: value[:0], "such as.*1 5 1.*but its shape is.*0 5 1"),
+        ("support_x", lambda value: value[:, :0], "such as.*2 1 1.*but its shape is.*2 0 1"),
+        ("query_x", lambda value: value[:, :0], "such as.*2 1 1.*but its shape is.*2 0 1"),
+        ("support_x", lambda value: value[0, 0, 0], "such as.*but its shape is"),
+    ],
+)
+def test_sizes_that_do_not_match_and_empty_sets_name_the_argument(signature, name, given, words):
     inputs = task_inputs(2, 5, 4)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} has other tasks"):
-        signature(**(inputs | {name: inputs[name][:1]}))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="support_y has other tasks or K"):
-        signature(**(inputs | {"support_y": inputs["support_y"][:, :1]}))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be .*{words}"):
+        signature(**(inputs | {name: given(inputs[name])}))
+
+
+@pytest.mark.parametrize("name", ["support_x", "support_y", "query_x"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_name_the_argument(signature, name, number):
+    inputs = task_inputs(2, 5, 4)
+    inputs[name][1, 2] = number
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be finite.*(NaN|Inf)"):
+        signature(**inputs)
+
+
+def test_modes_that_do_not_exist_are_refused(tmp_path):
+    domain = tiny_domain("multi_maml")
+    domain.export(domain.build_learner(), tmp_path / "model")
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    inputs = task_inputs(2, 5, 4)
+    serve(**inputs, mode=tf.constant([0, 1]))
+    for mode, words in (
+        ([1, 2], r"0 to 1 \(the modes\), but there is\] \[2\]"),
+        ([-1, 0], r"0 to 1 \(the modes\), but there is\] \[-1\]"),
+        ([0], "with tasks as in support_x"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"mode must be .*{words}"):
+            serve(**inputs, mode=tf.constant(mode))
 
 
 def test_missing_input_names_the_argument(signature):

@@ -184,7 +184,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         """Saves the learner as a SavedModel for any number of support points."""
         flexible = self._build(num_shots=None)
         flexible.set_weights(learner.get_weights())
-        export_supervised(flexible, x_dim=1, y_dim=1, path=path)
+        num_modes = len(self.config.modes) if self.config.method == "multi_maml" else None
+        export_supervised(flexible, x_dim=1, y_dim=1, num_modes=num_modes, path=path)
 
 
 def comparison_figures(
