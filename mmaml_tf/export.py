@@ -1,6 +1,6 @@
 """SavedModel with the whole adaptation in its graph: loads and runs with TensorFlow alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,32 @@ from mmaml_tf.tasks import Examples
 
 
 def export_supervised(
-    learner: MetaLearner, x_dim: int, y_dim: int, num_modes: int | None, path: Path
+    learner: MetaLearner,
+    x: Input,
+    y: Input,
+    num_steps: int,
+    path: Path,
+    activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    num_modes: int | None = None,
 ) -> None:
     """Saves `serving_default(support_x, support_y, query_x[, mode])`.
 
-    Any number of tasks, support points and query points: x is [tasks, N, x_dim], y
-    [tasks, K, y_dim]. Multi-MAML asks for each task's true mode too, [tasks] int32. Returns
-    `predictions` (after all gradient steps) and `modulated_predictions` (before the first), each
-    [tasks, N, y_dim], and `task_embedding` [tasks, v_dim] from learners that have one. Anything
-    wrong with an argument is an `InvalidArgumentError` that names it (`checked_inputs`).
+    Any number of tasks, support examples and queries: support_x is [tasks, K, ...x], support_y
+    [tasks, K, ...y], query_x [tasks, N, ...x]. Multi-MAML asks for each task's true mode too,
+    [tasks] int32. Returns `predictions` (after all gradient steps) and `modulated_predictions`
+    (before the first), each [tasks, N, out_dim], and `task_embedding` [tasks, v_dim] from learners
+    that have one. Anything wrong with an argument is an `InvalidArgumentError` that names it
+    (`checked_inputs`).
 
     Args:
-      learner: trained, built with materialised fast weights (any number of support points).
-      x_dim: width of x.
-      y_dim: width of y.
-      num_modes: for Multi-MAML, how many there are.
+      learner: trained, of fast weights that take any number of support examples.
+      x: what one example must be.
+      y: what its target or label must be.
+      num_steps: S, gradient steps on the support set.
       path: folder to write.
+      activation: makes predictions of the network's outputs [tasks, N, out_dim], such as
+        `tf.nn.softmax`.
+      num_modes: of Multi-MAML; None for learners that don't ask for modes.
     """
 
     def serve(
@@ -37,19 +47,18 @@ def export_supervised(
         query_x: tf.Tensor,
         mode: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        outcome = learner.adapt(Examples(support_x, support_y), query_x, mode)
+        outcome = learner.adapt(Examples(support_x, support_y), query_x, mode, num_steps)
         results = {
-            "predictions": outcome.predictions[-1],
-            "modulated_predictions": outcome.predictions[0],
+            "predictions": activation(outcome.predictions[-1]),
+            "modulated_predictions": activation(outcome.predictions[0]),
         }
         if outcome.embedding is not None:
             results["task_embedding"] = outcome.embedding
         return results
 
-    x = Input((x_dim,))
     inputs = {
         "support_x": x.batched("tasks", "K"),
-        "support_y": Input((y_dim,)).batched("tasks", "K"),
+        "support_y": y.batched("tasks", "K"),
         "query_x": x.batched("tasks", "N"),
     }
     if num_modes is not None:
