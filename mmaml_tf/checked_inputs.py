@@ -46,9 +46,10 @@ def signature(function: Callable[..., Any], inputs: Mapping[str, Input]) -> Any:
     def serve(**values: tf.Tensor) -> Any:
         return function(**checked(values, inputs))
 
-    # Shapes are left open and checked in the graph: a mismatch with a declared shape would
-    # surface as an error deep inside, naming none of the arguments.
-    specs = {name: tf.TensorSpec(None, wanted.dtype, name) for name, wanted in inputs.items()}
+    specs = {
+        name: tf.TensorSpec(wanted.static_shape, wanted.dtype, name)
+        for name, wanted in inputs.items()
+    }
     return tf.function(serve).get_concrete_function(**specs)
 
 
@@ -63,10 +64,7 @@ def checked(values: Mapping[str, tf.Tensor], inputs: Mapping[str, Input]) -> dic
         assertions.append(assertion)
         common = common or sizes
     with tf.control_dependencies(assertions):
-        shaped = {
-            name: tf.ensure_shape(tf.identity(values[name]), wanted.static_shape)
-            for name, wanted in inputs.items()
-        }
+        shaped = {name: tf.identity(values[name]) for name in inputs}
     return {name: _checked_values(name, shaped[name], inputs[name]) for name in inputs}
 
 

@@ -1,5 +1,6 @@
 """The SavedModel in a fresh process that knows TensorFlow alone."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -64,23 +65,35 @@ def test_fresh_process_equals_this_one(method, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def signature(tmp_path_factory):
+def model_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model"
     domain = tiny_domain()
     domain.export(domain.build_learner(), path)
-    model = tf.saved_model.load(str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def signature(model_path):
+    model = tf.saved_model.load(model_path)
     return lambda model=model, **inputs: model.signatures["serving_default"](
         **{name: tf.constant(value) for name, value in inputs.items()}
     )
 
 
 @pytest.mark.parametrize("name", ["support_x", "support_y", "query_x"])
-@pytest.mark.parametrize("wrong", ["rank", "width"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda value: value[..., 0],
+        lambda value: value[..., None],
+        lambda value: np.concatenate([value, value], -1),
+    ],
+    ids=["rank 2", "rank 4", "width"],
+)
 def test_wrong_shapes_name_the_argument(signature, name, wrong):
     inputs = task_inputs(2, 5, 4)
     signature(**inputs)
-    value = inputs[name]
-    inputs[name] = value[..., 0] if wrong == "rank" else np.concatenate([value, value], -1)
+    inputs[name] = wrong(inputs[name])
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be"):
         signature(**inputs)
 
@@ -125,6 +138,53 @@ def test_modes_that_do_not_exist_are_refused(tmp_path):
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"mode must be .*{words}"):
             serve(**inputs, mode=tf.constant(mode))
+
+
+def saved_model_cli(*arguments, cwd=None):
+    """What TensorFlow's command-line tool prints."""
+    command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def test_saved_model_cli_runs_it(signature, model_path, tmp_path):
+    inputs = task_inputs(2, 5, 4)
+    np.savez(tmp_path / "in.npz", **inputs)
+    given = ";".join(f"{name}=in.npz[{name}]" for name in inputs)
+    which = ("--dir", model_path, "--tag_set", "serve", "--signature_def", "serving_default")
+    done = saved_model_cli("run", *which, "--inputs", given, "--outdir", ".", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name, expected in signature(**inputs).items():
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_saved_model_cli_shows_the_shapes(model_path):
+    shown = saved_model_cli("show", "--dir", model_path, "--all").stdout
+    for name in ("support_x", "support_y", "query_x"):
+        words = rf"inputs\['{name}'\] tensor_info:\s+dtype: DT_FLOAT\s+shape: \(-1, -1, 1\)"
+        assert re.search(words, shown), shown
+
+
+def test_shapes_are_declared_and_checked_inside_other_graphs_too(model_path):
+    model = tf.saved_model.load(model_path)
+    serve, inputs = model.signatures["serving_default"], task_inputs(2, 5, 4)
+    for spec in serve.structured_input_signature[1].values():
+        assert spec.shape.as_list() == [None, None, 1]
+
+    @tf.function
+    def known(query_x):
+        return serve(**(inputs | {"query_x": query_x}))
+
+    with pytest.raises(TypeError, match=r"\(2, 4, 1, 1\).*'query_x'.*\(None, None, 1\)"):
+        known(inputs["query_x"][..., None])  # TensorFlow says so itself
+    unknown = known.get_concrete_function(tf.TensorSpec(None))
+    for call, wrong in (
+        (known, inputs["query_x"][:1]),
+        (unknown, inputs["query_x"][:1]),
+        (unknown, inputs["query_x"][..., None]),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="query_x must be"):
+            call(tf.constant(wrong))
 
 
 def test_missing_input_names_the_argument(signature):

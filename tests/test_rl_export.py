@@ -114,12 +114,16 @@ def played(tasks, episodes=3, horizon=5):
 
 
 @pytest.fixture(scope="module", params=["maml", "mumomaml"])
-def agent(request, tmp_path_factory):
-    """The signatures, of NumPy arrays."""
+def model(request, tmp_path_factory):
     path = str(tmp_path_factory.mktemp("export") / "model")
     domain = tiny_domain(request.param)
     domain.export(domain.build_learner(), path)
-    model = tf.saved_model.load(path)
+    return tf.saved_model.load(path)
+
+
+@pytest.fixture(scope="module")
+def agent(model):
+    """The signatures, of NumPy arrays."""
 
     def caller(name):
         return lambda **inputs: model.signatures[name](
@@ -165,11 +169,13 @@ def test_episodes_that_do_not_match_are_refused(agent, signature):
     rest = state_of(agent, 2) | {"step": np.int32(0)} if signature == "adapt" else {}
     good = played(2)
     for name in ("actions", "rewards", "mask"):
-        for wrong in (good[name][:1], good[name][:, :1], good[name][:, :, :1], good[name][0]):
+        value = good[name]
+        for wrong in (value[:1], value[:, :1], value[:, :, :1], value[0], value[..., None]):
             message = refusal(agent[signature], **(good | {name: wrong}), **rest)
             assert f"{name} must be [tasks, episodes, H" in message
             assert "with tasks and episodes and H as in observations" in message
-    for wrong in (good["observations"][0], good["observations"][..., :1]):
+    seen = good["observations"]
+    for wrong in (seen[0], seen[..., :1], seen[..., None]):
         message = refusal(agent[signature], **(good | {"observations": wrong}), **rest)
         assert "observations must be [tasks, episodes, H, 2]" in message
     for empty in (np.s_[:0], np.s_[:, :0], np.s_[:, :, :0]):
@@ -236,15 +242,30 @@ def test_steps_that_the_run_does_not_have_are_refused(agent, step):
 def test_wrong_shapes_of_the_rest_name_the_argument(agent):
     state, good = state_of(agent, 2), np.zeros([2, 1, 2], np.float32)
     for signature, rest in (("explore", {}), ("act", state)):
-        for wrong in (np.zeros([2, 1, 3], np.float32), np.zeros([2, 2], np.float32), good[:0]):
+        for wrong in (
+            np.zeros([2, 1, 3], np.float32),
+            np.zeros([2, 2], np.float32),
+            good[..., None],
+        ):
             message = refusal(agent[signature], observations=wrong, seed=SEED, **rest)
             assert "observations must be [tasks, N, 2]" in message
-        message = refusal(agent[signature], observations=good, seed=SEED[:1], **rest)
-        assert "seed must be [2]" in message
+        for wrong in (SEED[:1], SEED[0], SEED[None]):
+            message = refusal(agent[signature], observations=good, seed=wrong, **rest)
+            assert "seed must be [2]" in message
     for name, value in state.items():
-        message = refusal(
-            agent["act"], observations=good, seed=SEED, **(state | {name: value[..., :-1]})
-        )
-        assert f"{name} must be [tasks, " in message
+        for wrong in (value[..., :-1], value[..., None], value[0]):
+            message = refusal(agent["act"], observations=good, seed=SEED, **(state | {name: wrong}))
+            assert f"{name} must be [tasks, " in message
     message = refusal(agent["adapt"], **played(2), step=np.zeros(1, np.int32), **state)
     assert "step must be []" in message
+
+
+def test_shapes_are_declared(model):
+    declared = model.signatures["adapt"].structured_input_signature[1]
+    for name, width in SIZES.items():
+        assert declared[name].shape.as_list() == [None, None, None, *width]
+    assert declared["step"].shape.as_list() == []
+    assert declared["fast_0_kernel"].shape.as_list() == [None, 2, 8]
+    declared = model.signatures["act"].structured_input_signature[1]
+    assert declared["observations"].shape.as_list() == [None, None, 2]
+    assert declared["seed"].shape.as_list() == [2]
