@@ -253,8 +253,11 @@ def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must"):
             serve(**(good | {name: value}))
     for name in ("support_y", "query_x"):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} has other tasks"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be .* with tasks"):
             serve(**(good | {name: good[name][:1]}))
+    for name in ("support_x", "query_x"):  # a ReLU would hide the NaN until the gradient step
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be finite"):
+            serve(**(good | {name: good[name] * np.nan}))
 
 
 @pytest.mark.slow

@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.checked_inputs import Input
 from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.export import export_supervised
 from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.meta_learners import MAML, MetaLearner, MuMoMAML
 from mmaml_tf.omniglot.classification import cross_entropy, step_accuracies
 from mmaml_tf.omniglot.config import OmniglotConfig
 from mmaml_tf.omniglot.encoder import ConvEncoder
-from mmaml_tf.omniglot.export import export_classifier
 from mmaml_tf.omniglot.figures import episodes
 from mmaml_tf.omniglot.networks import ConvNet
 from mmaml_tf.report import ReportedRun
@@ -192,8 +193,19 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
         )
 
     def export(self, learner: MetaLearner, path: Path) -> None:
-        """Saves the learner as a SavedModel for any number of images."""
-        export_classifier(learner, IMAGE_SHAPE, self.config.num_ways, self.config.eval_steps, path)
+        """Saves the learner as a SavedModel for any number of images.
+
+        They are float32 in 0..1 (1 is ink), labels int32; predictions are class probabilities.
+        """
+        labels = Input(dtype=tf.int32, below=self.config.num_ways, meaning="the labels")
+        export_supervised(
+            learner,
+            Input(IMAGE_SHAPE),
+            labels,
+            self.config.eval_steps,
+            path,
+            activation=tf.nn.softmax,
+        )
 
 
 def comparison_figures(

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
+from mmaml_tf.checked_inputs import Input
 from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork, PairEncoder
 from mmaml_tf.export import export_supervised
 from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
@@ -182,7 +183,9 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         """Saves the learner as a SavedModel for any number of support points."""
         flexible = self._build(num_shots=None)
         flexible.set_weights(learner.get_weights())
-        export_supervised(flexible, x_dim=1, y_dim=1, path=path)
+        config, scalar = self.config, Input((1,))
+        num_modes = len(config.modes) if config.method == "multi_maml" else None
+        export_supervised(flexible, scalar, scalar, config.inner_steps, path, num_modes=num_modes)
 
 
 def comparison_figures(

@@ -5,7 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.export import checked
+from mmaml_tf.checked_inputs import Input, assert_none, signature
+from mmaml_tf.export import save
 from mmaml_tf.layers.fast_weights import BiasVector, MaterialisedWeights
 from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.rl.learner import MetaPolicy
@@ -14,6 +15,8 @@ from mmaml_tf.rl.rollouts import PolicyData, Rollouts
 from mmaml_tf.rl.sampler import Sampler
 
 State = dict[str, tf.Tensor]
+MASK = "mask must be 1 for every step of an episode, one step or more, and 0 after its end"
+REWARDS = "rewards must be 0 where mask is"
 
 
 def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path: Path) -> None:
@@ -28,10 +31,11 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     `explore` and `act` take observations [tasks, N, obs] and return [tasks, N, act]; seed is [2]
     int32, and equal seeds draw equal noise. `modulate` and `adapt` take whole episodes
     [tasks, episodes, H, ...], with the actions as they were drawn, before any clipping; mask is one
-    for an episode's steps and zero, as the rewards, after its end. step counts the updates made so
-    far, a scalar int32: the first uses alpha, later ones alpha / 2. Actions are in the units of the
-    environment. State passes between the calls as it is; its tensors are named fast_* and tau_*.
-    A wrong rank or width is an `InvalidArgumentError` that names the argument.
+    for an episode's steps (one or more) and zero, as the rewards, after its end. step counts the
+    updates made so far, a scalar int32 below the run's eval_steps: the first uses alpha, later ones
+    alpha / 2. Actions are in the units of the environment. State passes between the calls as it is;
+    its tensors are named fast_* and tau_*. Anything wrong with an argument is an
+    `InvalidArgumentError` that names it (`checked_inputs`).
 
     Args:
       learner: trained.
@@ -54,16 +58,17 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     def played(
         observations: tf.Tensor, actions: tf.Tensor, rewards: tf.Tensor, mask: tf.Tensor
     ) -> Rollouts:
-        episodes: list[str | int] = ["tasks", "episodes", "H"]
-        return Rollouts(
-            checked("observations", observations, [*episodes, obs]),
-            (checked("actions", actions, [*episodes, act]) - center) / scale,
-            tf.ensure_shape(rewards, [None, None, None]),
-            tf.ensure_shape(mask, [None, None, None]),
-        )
+        is_binary = tf.reduce_all((mask == 0) | (mask == 1), -1)
+        is_prefix = (mask[..., 0] == 1) & tf.reduce_all(mask[..., 1:] <= mask[..., :-1], -1)
+        wrong = tf.boolean_mask(mask, ~(is_binary & is_prefix))
+        with tf.control_dependencies([assert_none(wrong, MASK)]):
+            mask = tf.identity(mask)
+        wrong = tf.boolean_mask(rewards, (mask == 0) & (rewards != 0))
+        with tf.control_dependencies([assert_none(wrong, REWARDS)]):
+            rewards = tf.identity(rewards)
+        return Rollouts(observations, (actions - center) / scale, rewards, mask)
 
     def explore(observations: tf.Tensor, seed: tf.Tensor) -> State:
-        observations = checked("observations", observations, ["tasks", "N", obs])
         return draw(learner.outputs(observations, learner.network.prior(), None), seed)
 
     def modulate(
@@ -81,7 +86,6 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         return state
 
     def act_(observations: tf.Tensor, seed: tf.Tensor, **state: tf.Tensor) -> State:
-        observations = checked("observations", observations, ["tasks", "N", obs])
         return draw(learner.outputs(observations, *_unnamed(state)), seed)
 
     def adapt(
@@ -98,29 +102,26 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         alpha = config.inner_lr * tf.where(step == 0, 1.0, 0.5)
         return _named(learner.inner_step(fast, tau, data, alpha), tau)
 
-    # Shapes are left open and checked in the graph: a mismatch with a declared shape would
-    # surface as an error deep inside, naming none of the arguments.
-    episode = {
-        name: tf.TensorSpec(None, tf.float32, name)
-        for name in ("observations", "actions", "rewards", "mask")
+    seen = {"observations": Input((obs,)).batched("tasks", "N"), "seed": Input((2,), tf.int32)}
+    widths = {"observations": (obs,), "actions": (act,), "rewards": (), "mask": ()}
+    episodes = {
+        name: Input(width).batched("tasks", "episodes", "H") for name, width in widths.items()
     }
-    observations, seed = episode["observations"], tf.TensorSpec([2], tf.int32, "seed")
-    step = tf.TensorSpec([], tf.int32, "step")
-    example = tf.function(modulate).get_concrete_function(**episode).structured_outputs
+    made = f"updates made so far, of eval_steps={config.eval_steps}"
+    step = {"step": Input((), tf.int32, config.eval_steps, made)}
+    modulated = signature(modulate, episodes)
     state = {
-        name: tf.TensorSpec([None, *value.shape[1:]], tf.float32, name)
-        for name, value in example.items()
+        name: Input(("tasks", *value.shape[1:]))
+        for name, value in modulated.structured_outputs.items()
         if name != "task_embedding"
     }
-    module = tf.Module()
-    module.learner_variables = [variable.value for variable in learner.trainable_variables]
-    signatures: dict[str, Any] = {
-        "explore": tf.function(explore).get_concrete_function(observations, seed),
-        "modulate": tf.function(modulate).get_concrete_function(**episode),
-        "act": tf.function(act_).get_concrete_function(observations, seed, **state),
-        "adapt": tf.function(adapt).get_concrete_function(**episode, step=step, **state),
+    signatures = {
+        "explore": signature(explore, seen),
+        "modulate": modulated,
+        "act": signature(act_, seen | state),
+        "adapt": signature(adapt, episodes | step | state),
     }
-    tf.saved_model.save(module, str(path), signatures=signatures)
+    save(learner.trainable_variables, signatures, path)
 
 
 def _named(fast: list[Any], tau: list[tf.Tensor] | None) -> State:
