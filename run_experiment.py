@@ -123,6 +123,21 @@ def registered_domains() -> dict[str, Registration]:
     }
 
 
+def choices() -> str:
+    """What is registered, for --help: a user's own, too."""
+    from mmaml_tf import methods
+    from mmaml_tf.layers.modulation import MODULATIONS
+
+    domains = registered_domains()
+    kinds = {name: registration.config_type.KIND for name, registration in domains.items()}
+    lines = ["--domain and the --method that each serves:"]
+    for kind in dict.fromkeys(kinds.values()):
+        named = ", ".join(name for name in kinds if kinds[name] == kind)
+        lines.append(f"  {named}: {', '.join(methods.of(kind))}")
+    lines.append(f"--modulation: {', '.join(MODULATIONS)}")
+    return "\n".join(lines)
+
+
 def find_domain(domains: dict[str, Registration], name: str | None) -> Registration:
     """The registration of a domain.
 
@@ -174,7 +189,6 @@ def use_trained(domains: dict[str, Registration]) -> None:
     if not problems:
         given = registration.given()
         wanted = replace(config, **given)
-        wanted.refuse_ignored(given)
         may_change = config.EVALUATION if FLAGS.mode == "evaluate" else config.EXPORT
         problems = config.differences(wanted, allowed=may_change)
     if problems:
@@ -251,6 +265,8 @@ def main(argv: list[str] | None = None) -> int:
         if {"-h", "-help", "--help", "--helpfull"} & set(argv):
             print(__doc__)
             print("\n\n".join(FLAGS.module_help(module) for module in FLAG_MODULES))
+            with quiet_start():
+                print(f"\n{choices()}")
             return 0
         rest = FLAGS(argv)
         if len(rest) > 1:

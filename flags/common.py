@@ -5,7 +5,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from mmaml_tf.config import BASELINES, LR_SCHEDULES, METHODS, ConfigError
+from mmaml_tf.config import LR_SCHEDULES, ConfigError
 
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
@@ -56,19 +56,8 @@ def define_path(name: str, help_text: str) -> absl_flags.FlagHolder:
 
 
 # What is asked of a run, as opposed to what the run is.
-absl_flags.DEFINE_enum(
-    "method",
-    "mumomaml",
-    METHODS + BASELINES,
-    "Meta-learning method; reinforcement learning also knows the baselines "
-    f"{', '.join(BASELINES)} (and no multi_maml).",
-)
-absl_flags.DEFINE_string(
-    "domain",
-    None,
-    "Task distribution: regression_2mode, regression_3mode, regression_5mode, sinusoid, omniglot, "
-    "navigation_2d, cheetah_location or cheetah_speed.",
-)
+absl_flags.DEFINE_string("method", "mumomaml", "Meta-learning method (see below).")
+absl_flags.DEFINE_string("domain", None, "Task distribution (see below).")
 absl_flags.DEFINE_enum(
     "mode",
     "train",
@@ -99,16 +88,12 @@ absl_flags.DEFINE(
 
 # What the run is. Names are the config's field names.
 _COMMON = (
-    absl_flags.DEFINE_string(
-        "modulation", None, "How mumomaml modulates: film (default), sigmoid or softmax."
-    ),
+    absl_flags.DEFINE_string("modulation", None, "How mumomaml modulates (see below)."),
     absl_flags.DEFINE_integer("seed", None, "Of initial weights and training tasks."),
     absl_flags.DEFINE_integer("iterations", None, "Meta-iterations."),
     absl_flags.DEFINE_integer("meta_batch_size", None, "Tasks per meta-iteration."),
     absl_flags.DEFINE_integer("inner_steps", None, "Gradient steps on a support set."),
     absl_flags.DEFINE_float("inner_lr", None, "Learning rate of the inner steps (alpha)."),
-    absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
-    absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
     absl_flags.DEFINE_bool("first_order", None, "Ignore second derivatives (first-order MAML)."),
     absl_flags.DEFINE_float(
         "inner_clip_norm", None, "Limit of a task's inner gradient norm; 0 for none."
@@ -116,8 +101,6 @@ _COMMON = (
     absl_flags.DEFINE_float(
         "inner_clip_value", None, "Limit of each inner gradient element; 0 for none."
     ),
-    absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
-    absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
     absl_flags.DEFINE_integer("log_every", None, "Iterations per row of metrics.csv."),
     absl_flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints."),
     absl_flags.DEFINE_integer("eval_tasks", None, "Fresh tasks to evaluate on."),
@@ -127,6 +110,10 @@ _COMMON = (
 
 # Settings that the supervised domains share.
 FEW_SHOT = (
+    absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
+    absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
+    absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
+    absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
     ),

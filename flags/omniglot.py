@@ -74,6 +74,4 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
     settings = paper_settings(method, **shaping)
     if preset == "quick":
         settings |= QUICK_SETTINGS
-    asked = OmniglotConfig(**(settings | chosen))
-    asked.refuse_ignored(chosen)
-    return asked
+    return OmniglotConfig(**(settings | chosen))

@@ -43,7 +43,4 @@ def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> Reg
     settings = paper_settings(domain, method, modes)
     if preset == "quick":
         settings |= QUICK_SETTINGS
-    chosen = given()
-    asked = RegressionConfig(**(settings | chosen))
-    asked.refuse_ignored(chosen)
-    return asked
+    return RegressionConfig(**(settings | given()))

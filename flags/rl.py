@@ -47,7 +47,4 @@ def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> RlC
     settings = paper_settings(domain, method, modes)
     if preset == "quick":
         settings |= quick_settings(method)
-    chosen = given()
-    asked = RlConfig(**(settings | chosen))
-    asked.refuse_ignored(chosen)
-    return asked
+    return RlConfig(**(settings | given()))

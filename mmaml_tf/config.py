@@ -6,12 +6,11 @@ Field names are flag names; a domain adds its own fields in a subclass.
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-METHODS = ("maml", "multi_maml", "mumomaml")
-# What reinforcement learning compares with besides.
-BASELINES = ("pretrained", "random", "oracle")
+from mmaml_tf import methods
+
 LR_SCHEDULES = ("constant", "cosine")
 
 
@@ -41,20 +40,16 @@ class RunConfig:
 
     Attributes:
       domain: task distribution, by its registered name.
-      method: one of the domain's METHODS.
-      modulation: how MuMoMAML modulates, by registered name; None for the other methods.
+      method: by its registered name.
+      modulation: how a method that modulates does, by registered name; None for the others.
       seed: of the initial weights and the training tasks.
       iterations: meta-iterations.
       meta_batch_size: tasks per meta-iteration.
       inner_steps: S, gradient steps on a support set, in training and evaluation.
       inner_lr: alpha.
-      meta_lr: learning rate of the meta-optimiser.
-      lr_schedule: of meta_lr over the run; "cosine" decays it to zero.
       first_order: ignore second derivatives (first-order MAML).
       inner_clip_norm: limit of a task's inner gradient norm; None for none.
       inner_clip_value: limit of each inner gradient element; None for none.
-      meta_clip_norm: limit of the meta-gradient norm of theta and omega; None for none.
-      jit_compile: compile the meta-step with XLA.
       log_every: iterations per row of metrics.csv.
       checkpoint_every: iterations between checkpoints.
       eval_tasks: fresh tasks that the trained learner is evaluated on.
@@ -69,13 +64,9 @@ class RunConfig:
     meta_batch_size: int
     inner_steps: int
     inner_lr: float
-    meta_lr: float
-    lr_schedule: str
     first_order: bool
     inner_clip_norm: float | None
     inner_clip_value: float | None
-    meta_clip_norm: float | None
-    jit_compile: bool
     log_every: int
     checkpoint_every: int
     eval_tasks: int
@@ -83,9 +74,12 @@ class RunConfig:
 
     # A config.json with other keys is of another version: refused (pydantic reads this).
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    METHODS: ClassVar[tuple[str, ...]] = METHODS
-    # What only some methods look at, by setting; given to another method it is refused.
-    ONLY_FOR: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("mumomaml",)}
+    # Of the domain, as methods know it (`methods.register`).
+    KIND: ClassVar[str] = ""
+    # Settings that not every method has, by the group that a method names.
+    GROUPS: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("modulation",)}
+    # Settings of earlier versions, with the only value that they had.
+    DROPPED: ClassVar[dict[str, Any]] = {}
     # What an evaluation or an export may change.
     EVALUATION: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed")
     # What an export may change.
@@ -97,52 +91,70 @@ class RunConfig:
 
     def __post_init__(self):
         self._require_numbers()
+        known = methods.of(self.KIND)
         self.require(
-            "method",
-            self.method in self.METHODS,
-            f"--domain={self.domain} knows {', '.join(self.METHODS)}",
+            "method", self.method in known, f"--domain={self.domain} knows {', '.join(known)}"
         )
-        if self.method == "mumomaml":
-            self.require("modulation", self.modulation is not None, "mumomaml needs one")
-        else:
-            self.require(
-                "modulation",
-                self.modulation is None,
-                f"only --method=mumomaml modulates; drop it for --method={self.method}",
-            )
+        for group, fields in self.GROUPS.items():
+            owners = [name for name, method in known.items() if group in method.settings]
+            for field in fields:
+                if self.method in owners:
+                    self.require(field, getattr(self, field) is not None, f"{self.method} needs it")
+                else:
+                    self.require(
+                        field,
+                        getattr(self, field) is None,
+                        f"a setting of --method={' or '.join(owners)}; drop it for "
+                        f"--method={self.method}",
+                    )
         for field in ("iterations", "meta_batch_size", "log_every", "checkpoint_every"):
             self.require_at_least(field, 1)
         self.require_at_least("eval_tasks", 2)
         for field in ("seed", "eval_seed"):
             self.require_at_least(field, 0)
         self.require_steps("inner_steps", 0)
-        for field in ("inner_lr", "meta_lr"):
-            self.require_positive(field)
-        for field in ("inner_clip_norm", "inner_clip_value", "meta_clip_norm"):
-            if getattr(self, field) == 0:
-                object.__setattr__(self, field, None)  # how a flag says "no limit"
-            if getattr(self, field) is not None:
-                self.require_positive(field)
-        self.require_one_of("lr_schedule", LR_SCHEDULES)
+        self.require_positive("inner_lr")
+        self.require_limits("inner_clip_norm", "inner_clip_value")
         self.require(
             "checkpoint_every",
             self.checkpoint_every % self.log_every == 0,
             f"must be a multiple of --log_every={self.log_every}",
         )
 
-    def refuse_ignored(self, given: Iterable[str]) -> None:
-        """Refuses settings that were given, but that the run's method does not look at.
+    def has(self, group: str) -> bool:
+        """Whether the run's method has a group of settings."""
+        return group in methods.of(self.KIND)[self.method].settings
+
+    def group(self, name: str) -> dict[str, Any]:
+        """The settings of a group, by name."""
+        return {field: getattr(self, field) for field in self.GROUPS[name]}
+
+    @classmethod
+    def for_method(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings without those that their method does not have: None stands for them.
 
         Raises:
-          ConfigError: naming one.
+          ConfigError: if the domain does not know the method.
         """
-        for field in given:
-            methods = self.ONLY_FOR.get(field, (self.method,))
-            self.require(
-                field,
-                self.method in methods,
-                f"only --method={' or '.join(methods)} has it; drop it for --method={self.method}",
-            )
+        known = methods.of(cls.KIND)
+        name = settings["method"]
+        if name not in known:
+            allowed = f"--domain={settings['domain']} knows {', '.join(known)}"
+            raise ConfigError("method", name, allowed)
+        absent = [
+            field
+            for group, fields in cls.GROUPS.items()
+            for field in fields
+            if group not in known[name].settings
+        ]
+        return settings | dict.fromkeys(absent)
+
+    @classmethod
+    def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """What config.json holds, where an earlier version wrote it."""
+        gone = {name for name, value in cls.DROPPED.items() if settings.get(name) == value}
+        kept = {name: value for name, value in settings.items() if name not in gone}
+        return cls.for_method(kept) if {"domain", "method"} <= kept.keys() else kept
 
     def require(self, field: str, condition: bool, allowed: str) -> None:
         """Raises ConfigError naming the field unless the condition holds."""
@@ -176,6 +188,14 @@ class RunConfig:
         """Raises ConfigError unless the field is above zero."""
         self.require(field, getattr(self, field) > 0, "must be a number above 0")
 
+    def require_limits(self, *fields: str) -> None:
+        """Raises ConfigError unless these are above zero or None; 0 is how a flag says "none"."""
+        for field in fields:
+            if getattr(self, field) == 0:
+                object.__setattr__(self, field, None)
+            if getattr(self, field) is not None:
+                self.require_positive(field)
+
     def require_widths(self, field: str, example: str) -> None:
         """Raises ConfigError unless the field is one layer width or more."""
         widths = getattr(self, field)
@@ -189,6 +209,11 @@ class RunConfig:
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """How many numbers the largest arrays of the run hold, by the settings that size them."""
         return {}
+
+    @property
+    def has_fixed_length(self) -> bool:
+        """Whether something was laid out over the number of iterations, so that none can follow."""
+        return False
 
     @property
     def label(self) -> str:
@@ -217,7 +242,7 @@ class RunConfig:
         if allowed is None:
             allowed = (*self.RESUMABLE, *set(self.EVALUATION).difference(self.VALIDATION))
         enough = math.inf
-        if trained is not None and self.lr_schedule == "constant":
+        if trained is not None and not self.has_fixed_length:
             enough = trained
         problems = []
         for field in dataclasses.fields(self):
@@ -235,11 +260,19 @@ class FewShotConfig(RunConfig):
     """Settings of the supervised domains.
 
     Attributes:
+      meta_lr: learning rate of the meta-optimiser.
+      lr_schedule: of meta_lr over the run; "cosine" decays it to zero.
+      meta_clip_norm: limit of the meta-gradient norm of theta and omega; None for none.
+      jit_compile: compile the meta-step with XLA.
       num_shots: K, support points per task (images per class in classification).
       num_queries: query points of a training task, likewise.
       eval_queries: query points of an evaluation (or validation) task.
     """
 
+    meta_lr: float
+    lr_schedule: str
+    meta_clip_norm: float | None
+    jit_compile: bool
     num_shots: int
     num_queries: int
     eval_queries: int
@@ -248,5 +281,13 @@ class FewShotConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        self.require_positive("meta_lr")
+        self.require_limits("meta_clip_norm")
+        self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
+
+    @property
+    def has_fixed_length(self) -> bool:
+        """A learning rate schedule is laid out over the run."""
+        return self.lr_schedule != "constant"

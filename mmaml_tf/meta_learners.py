@@ -10,6 +10,7 @@ import tensorflow as tf
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.base_network import BaseNetwork
 from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.methods import register
 from mmaml_tf.task_mapping import mapped_meta_gradients, mapped_predictions
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -212,6 +213,7 @@ class MetaLearner(keras.Model):
         return results
 
 
+@register("maml", "regression", "classification")
 class MAML(MetaLearner):
     """Model-agnostic meta-learning: one prior theta for all tasks, no modulation. [MAML]"""
 
@@ -226,6 +228,7 @@ class MAML(MetaLearner):
         return super().adapt(support, query_x, num_steps=num_steps)
 
 
+@register("multi_maml", "regression")  # where tasks have modes
 class MultiMAML(MetaLearner):
     """One MAML per mode; the true mode of a task picks its model ([MuMoMAML] 4, an oracle).
 
@@ -244,6 +247,7 @@ class MultiMAML(MetaLearner):
         return [g * tf.reshape(factor, [-1] + [1] * (g.shape.rank - 1)) for g in gradients]
 
 
+@register("mumomaml", "regression", "classification", settings=["modulation"])
 class MuMoMAML(MetaLearner):
     """MAML whose prior is modulated by a task encoder. [MuMoMAML]
 

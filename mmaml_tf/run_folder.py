@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import filelock
 from typing_extensions import TypedDict
 
-from mmaml_tf.config import RunConfig
+from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.metrics_file import MetricsFile
 from mmaml_tf.run_files import RunFileError, read_json, validated, write_atomically
@@ -211,7 +211,7 @@ class RunFolder:
         Raises:
           RunError: if it can't be read.
         """
-        return read_json(self.config_file, kind).elsewhere()
+        return _config(self.config_file, read_json(self.config_file, dict), kind)
 
     def evaluated_config(self, config: ConfigT) -> ConfigT:
         """`config`, the run's, with the settings that its evaluation was made with."""
@@ -219,7 +219,7 @@ class RunFolder:
         if not file.exists():
             return config
         origin = read_json(file, _EvaluationOrigin)
-        return validated(file, origin["config"], type(config)).elsewhere()
+        return _config(file, origin["config"], type(config))
 
     def kept_iteration(self) -> int | None:
         """The iteration whose weights count: the best by validation, else the newest; or None."""
@@ -231,6 +231,15 @@ def saved_iterations(folder: Path) -> list[int]:
     """Iterations of which there is a checkpoint file in a folder, newest first."""
     names = (re.fullmatch(r"ckpt-(\d+)\..*", path.name) for path in folder.glob("ckpt-*"))
     return sorted({int(name[1]) for name in names if name}, reverse=True)
+
+
+def _config(file: Path, content: dict[str, Any], kind: type[ConfigT]) -> ConfigT:
+    """A file's config, whatever version wrote it, as this machine can use it."""
+    try:
+        content = kind.upgraded(content)
+    except ConfigError as error:
+        raise RunFileError(f"{file}: {error}") from error
+    return validated(file, content, kind).elsewhere()
 
 
 def _is_real_folder(path: Path) -> bool:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.callbacks import KeepBest, MetricsCsv, Progress, SaveCheckpoints, StopOnNonFinite
 from mmaml_tf.checkpoints import Checkpoints
-from mmaml_tf.config import RunConfig
+from mmaml_tf.config import FewShotConfig, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
 from mmaml_tf.provenance import RecordProvenance
@@ -19,7 +19,7 @@ from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskBatch
 
 
-def compile_learner(learner: MetaLearner, config: RunConfig, steps_per_call: int = 1) -> None:
+def compile_learner(learner: MetaLearner, config: FewShotConfig, steps_per_call: int = 1) -> None:
     """Gives a built learner its meta-optimizer: Adam, with the configured schedule.
 
     theta and omega share it: Adam works elementwise, and their gradients are clipped apart.

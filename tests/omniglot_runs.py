@@ -28,9 +28,8 @@ def tiny_flags(method="mumomaml"):
 
 
 def tiny_domain(data_dir, method="mumomaml", **settings):
-    config = OmniglotConfig(
-        **(paper_settings(method) | TINY | dict(data_dir=str(data_dir)) | settings)
-    )
+    chosen = paper_settings(method) | TINY | dict(data_dir=str(data_dir)) | settings
+    config = OmniglotConfig(**OmniglotConfig.for_method(chosen))
     tasks = OmniglotTasks.load(
         config.data_dir,
         config.split_seed,

@@ -77,7 +77,7 @@ def tiny_domain(method="mumomaml", name="navigation_2d", env_id=None, goals=None
     """A domain that trains in seconds."""
     goals = goals or GOALS[name]
     paper = paper_settings(name, method, goals.mode_names)
-    config = RlConfig(**(paper | TINY | settings))
+    config = RlConfig(**RlConfig.for_method(paper | TINY | settings))
     return RlDomain(config, env_id or ENV_IDS[name], goals)
 
 

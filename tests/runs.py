@@ -27,11 +27,9 @@ TINY = dict(
 
 def as_flags(config_type, settings, method):
     """The command's flags for a method and settings, but for those that the method has not."""
-    only_for = config_type.ONLY_FOR
+    own = config_type.for_method(settings | dict(method=method))
     return [f"--method={method}"] + [
-        f"--{name}={shown(value)}"
-        for name, value in settings.items()
-        if method in only_for.get(name, (method,))
+        f"--{name}={shown(own[name])}" for name in settings if own[name] is not None
     ]
 
 
@@ -44,7 +42,9 @@ def tiny_domain(method="mumomaml", name="regression_2mode", **settings):
     """A regression domain that trains in seconds."""
     mixture = MIXTURES[name]
     paper = paper_settings(name, method, tuple(mixture.mode_names))
-    return RegressionDomain(RegressionConfig(**(paper | TINY | settings)), mixture)
+    return RegressionDomain(
+        RegressionConfig(**RegressionConfig.for_method(paper | TINY | settings)), mixture
+    )
 
 
 def command(*arguments):

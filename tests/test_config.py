@@ -1,11 +1,14 @@
 """Settings: presets, checks, and what may continue a run."""
 
 import dataclasses
+import json
 
 import pytest
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.regression.config import QUICK_SETTINGS, RegressionConfig, paper_settings
+from mmaml_tf.rl.config import RlConfig
+from mmaml_tf.rl.config import paper_settings as rl_settings
 
 MODES = ("sinusoid", "linear")
 
@@ -60,10 +63,9 @@ def test_quick_is_the_paper_setting_with_fewer_iterations():
         (dict(hidden_units=()), ["--hidden_units=:", "100,100,100"]),
         (dict(checkpoint_every=150), ["--checkpoint_every=150", "--log_every=200"]),
         (dict(seed=2**31), ["--seed=2147483648", "below 2^31"]),
-        (dict(modulation=None), ["--modulation=None", "mumomaml needs one"]),
+        (dict(modulation=None), ["--modulation=None", "mumomaml needs it"]),
         (dict(inner_clip_value=10.0), ["--inner_clip_value=10.0", "materialised"]),
         (dict(inner_clip_norm=-1.0), ["--inner_clip_norm=-1.0", "above 0"]),
-        (dict(method="protonet"), ["--method=protonet", "maml, multi_maml, mumomaml"]),
     ],
 )
 def test_bad_settings_are_named(settings, words):
@@ -73,15 +75,24 @@ def test_bad_settings_are_named(settings, words):
     assert "\n" not in str(error.value)
 
 
-def test_modulation_with_maml_is_an_error():
-    with pytest.raises(ConfigError, match="--modulation=film: only --method=mumomaml modulates"):
-        make("maml", modulation="film")
-
-
 def test_what_a_method_does_not_look_at_is_refused():
-    make().refuse_ignored(["encoder_units"])
-    with pytest.raises(ConfigError, match="--encoder_units=40: only --method=mumomaml has it"):
-        make("maml").refuse_ignored(["inner_lr", "encoder_units"])
+    assert make("maml").encoder_units is None
+    for field, value in (("encoder_units", 40), ("encoder", "lstm"), ("modulation", "film")):
+        with pytest.raises(ConfigError, match=f"--{field}={value}: a setting of --method=mumomaml"):
+            make("maml", **{field: value})
+    with pytest.raises(ConfigError, match="--encoder=None: mumomaml needs it"):
+        make(encoder=None)
+
+
+def test_what_earlier_versions_wrote_is_read():
+    """They kept what a method does not look at, and settings that TRPO has not."""
+    old = json.loads(make("maml").to_json()) | dict(encoder="lstm", encoder_units=40)
+    assert RegressionConfig.upgraded(old) == json.loads(make("maml").to_json())
+    policy = rl_settings("navigation_2d", "maml", ("a", "b"))
+    unused = dict(meta_lr=1.0, lr_schedule="constant", meta_clip_norm=None, jit_compile=False)
+    assert RlConfig(**RlConfig.upgraded(policy | unused | dict(encoder="gru")))
+    with pytest.raises(TypeError, match="meta_lr"):
+        RlConfig(**RlConfig.upgraded(policy | dict(meta_lr=0.5)))
 
 
 def test_zero_means_no_limit():

@@ -25,8 +25,8 @@ class OmniglotConfig(FewShotConfig):
         every step up to 10, or up to this number if it is larger.
       network: "conv", or "mlp" without convolutions.
       filters: channels (or units) of the base network's blocks.
-      encoder_filters: channels of the task encoder's convolutions (used by mumomaml).
-      embedding_units: width of the task embedding (used by mumomaml).
+      encoder_filters: channels of the task encoder's convolutions.
+      embedding_units: width of the task embedding.
       task_batching: "map" computes one task after the other, "batched" all at once; the results
         are the same.
       bn_statistics: what normalises query images in evaluation and export: "transductive", as in
@@ -43,8 +43,8 @@ class OmniglotConfig(FewShotConfig):
     eval_steps: int
     network: str
     filters: tuple[int, ...]
-    encoder_filters: tuple[int, ...]
-    embedding_units: int
+    encoder_filters: tuple[int, ...] | None
+    embedding_units: int | None
     task_batching: str
     bn_statistics: str
     data_dir: str
@@ -53,11 +53,8 @@ class OmniglotConfig(FewShotConfig):
     validation_characters: int
     validation_tasks: int
 
-    METHODS = ("maml", "mumomaml")  # Multi-MAML needs modes
-    ONLY_FOR = FewShotConfig.ONLY_FOR | {
-        "encoder_filters": ("mumomaml",),
-        "embedding_units": ("mumomaml",),
-    }
+    KIND = "classification"
+    GROUPS = {"modulation": ("modulation", "encoder_filters", "embedding_units")}
     RESUMABLE = (*RunConfig.RESUMABLE, "task_batching", "data_dir")
     EVALUATION = (
         *FewShotConfig.EVALUATION,
@@ -71,8 +68,10 @@ class OmniglotConfig(FewShotConfig):
     def __post_init__(self):
         super().__post_init__()
         self.require_at_least("num_ways", 2)
+        if self.encoder_filters is not None:
+            self.require_widths("encoder_filters", "32,64,128,256")
+            self.require_at_least("embedding_units", 1)
         for field in (
-            "embedding_units",
             "train_characters",
             "validation_characters",
             "validation_tasks",
@@ -90,8 +89,7 @@ class OmniglotConfig(FewShotConfig):
         self.require_one_of("network", NETWORKS)
         self.require_one_of("task_batching", TASK_BATCHINGS)
         self.require_one_of("bn_statistics", BN_STATISTICS)
-        for field in ("filters", "encoder_filters"):
-            self.require_widths(field, "64,64,64,64")
+        self.require_widths("filters", "64,64,64,64")
         self.require(
             "inner_clip_value",
             self.inner_clip_value is None,
@@ -101,13 +99,12 @@ class OmniglotConfig(FewShotConfig):
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """Images of a batch of tasks, and the largest kernel."""
         images = self.num_ways * (self.num_shots + self.num_queries)
-        widths = (*self.filters, self.num_ways)
+        widths, encoder = (*self.filters, self.num_ways), self.encoder_filters or (0,)
         return {
             ("meta_batch_size", "num_ways"): self.meta_batch_size * images * 28 * 28,
             ("filters",): 9 * max(a * b for a, b in itertools.pairwise(widths)),
             ("encoder_filters",): 9
-            * max(a * b for a, b in itertools.pairwise((*self.encoder_filters, 1))),
-            ("embedding_units",): self.embedding_units * self.encoder_filters[-1],
+            * max(a * b for a, b in itertools.pairwise((*encoder, self.embedding_units or 0))),
         }
 
     def elsewhere(self) -> Self:
@@ -134,7 +131,7 @@ def paper_settings(
     settings: dict[str, Any] = dict(
         domain="omniglot",
         method=method,
-        modulation="film" if method == "mumomaml" else None,
+        modulation="film",
         seed=0,
         iterations=60_000,
         meta_batch_size=32,
@@ -170,7 +167,7 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
-    return settings
+    return OmniglotConfig.for_method(settings)
 
 
 # What `--preset=quick` changes: a few minutes on two cores.

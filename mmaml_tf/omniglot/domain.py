@@ -80,10 +80,11 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
         map_tasks = config.task_batching == "map"
         learner: MetaLearner
         if modulation is not None:
+            encoder = config.group("modulation")
             learner = MuMoMAML(
                 *parts,
                 map_tasks=map_tasks,
-                encoder=ConvEncoder(config.encoder_filters, config.embedding_units),
+                encoder=ConvEncoder(encoder["encoder_filters"], encoder["embedding_units"]),
                 modulation_network=ModulationNetwork(modulation, config.filters),
             )
         else:

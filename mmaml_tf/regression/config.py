@@ -21,7 +21,7 @@ class RegressionConfig(FewShotConfig):
       noise_stddev: of the Gaussian noise on every y.
       hidden_units: widths of the base network's hidden layers.
       bias_transformation_size: learned vector appended to the input; 0 for none.
-      encoder_units: LSTM cells per direction, or width, of the task encoder (used by mumomaml).
+      encoder_units: LSTM cells per direction, or width, of the task encoder.
       fast_weights: "auto" factors a layer's fast weights where that is cheaper.
       encoder: "lstm" as published, or "pairs", which looks at all pairs of support points.
     """
@@ -30,22 +30,21 @@ class RegressionConfig(FewShotConfig):
     noise_stddev: float
     hidden_units: tuple[int, ...]
     bias_transformation_size: int
-    encoder_units: int
+    encoder_units: int | None
     fast_weights: str
-    encoder: str = "lstm"
+    encoder: str | None = "lstm"
 
-    ONLY_FOR = FewShotConfig.ONLY_FOR | {
-        "encoder": ("mumomaml",),
-        "encoder_units": ("mumomaml",),
-    }
+    KIND = "regression"
+    GROUPS = {"modulation": ("modulation", "encoder", "encoder_units")}
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_at_least("encoder_units", 1)
+        if self.encoder is not None:
+            self.require_at_least("encoder_units", 1)
+            self.require_one_of("encoder", ENCODERS)
         self.require_at_least("bias_transformation_size", 0)
         self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more, below 1e6")
         self.require_widths("hidden_units", "100,100,100")
-        self.require_one_of("encoder", ENCODERS)
         self.require_one_of("fast_weights", WEIGHT_FORMS)
         self.require(
             "inner_clip_value",
@@ -68,7 +67,7 @@ class RegressionConfig(FewShotConfig):
         evaluated = min(self.eval_tasks, EVALUATION_BATCH) * (self.num_shots + self.eval_queries)
         return {
             ("hidden_units",): max(a * b for a, b in itertools.pairwise(widths)),
-            ("encoder_units",): 8 * self.encoder_units**2,
+            ("encoder_units",): 8 * (self.encoder_units or 0) ** 2,
             ("meta_batch_size", "num_shots", "num_queries"): self.meta_batch_size
             * points
             * sum(widths),
@@ -94,7 +93,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
     settings: dict[str, Any] = dict(
         domain=domain,
         method=method,
-        modulation="film" if method == "mumomaml" else None,
+        modulation="film",
         modes=modes,
         seed=0,
         iterations=70_000,
@@ -117,7 +116,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         eval_queries=5,
         noise_stddev=0.3,
         hidden_units=(100, 100, 100),
-        bias_transformation_size=0 if method == "mumomaml" else 20,
+        bias_transformation_size=20,
+        encoder="lstm",
         encoder_units=40,
         fast_weights="auto",
     )
@@ -130,6 +130,9 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
             bias_transformation_size=0,
             meta_clip_norm=None,
         )
+    settings = RegressionConfig.for_method(settings)
+    if settings["modulation"] is not None:
+        settings |= dict(bias_transformation_size=0)
     return settings
 
 

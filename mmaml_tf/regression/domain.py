@@ -87,9 +87,10 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         )
         parts = (network, inner_loop, mean_squared_error, config.meta_clip_norm)
         if modulation is not None:
+            encoder = config.group("modulation")
             learner = MuMoMAML(
                 *parts,
-                encoder=ENCODERS[config.encoder](config.encoder_units),
+                encoder=ENCODERS[encoder["encoder"]](encoder["encoder_units"]),
                 modulation_network=ModulationNetwork(modulation, config.hidden_units),
             )
         else:

@@ -3,35 +3,29 @@
 import dataclasses
 from typing import Any
 
-from mmaml_tf.config import BASELINES, RunConfig
+from mmaml_tf import methods
+from mmaml_tf.config import RunConfig
 
 ENCODERS = ("moments", "gru")
 # Evaluation tasks per batch at most, to bound the memory it takes.
 EVALUATION_BATCH = 40
 # Steps of the longest episodes.
 MAX_HORIZON = 200
-# Common settings that TRPO has no use for, with the only value that is allowed.
-_UNUSED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None, "jit_compile": False}
 
 
 @dataclasses.dataclass(frozen=True)
 class RlConfig(RunConfig):
-    """A meta-reinforcement-learning run.
-
-    Methods: maml, mumomaml, and the baselines
-      pretrained: one policy trained on all tasks at once, fine-tuned at evaluation;
-      oracle: the same, but it observes the goal;
-      random: random initial weights, fine-tuned at evaluation.
+    """A meta-reinforcement-learning run (methods: `mmaml_tf.rl.methods`).
 
     Attributes:
       modes: names of the goal distribution's modes.
       rollouts: per task and gradient step.
-      embedding_trajectories: of the unmodulated policy, per task, from which mumomaml infers tau.
+      embedding_trajectories: of the unmodulated policy, per task, from which tau is inferred.
       eval_steps: gradient steps at evaluation.
       discount: gamma.
       gae_lambda: lambda of generalised advantage estimation.
       hidden_units: widths of the policy's hidden layers.
-      encoder_units: width of the task encoder and of v (used by mumomaml).
+      encoder_units: width of the task encoder and of v.
       encoder: "moments" of a trajectory (`MomentEncoder`), or a "gru" over it, as published.
       max_kl: TRPO's limit on the mean divergence of the adapted policies.
       cg_iterations: of conjugate gradients.
@@ -43,48 +37,44 @@ class RlConfig(RunConfig):
 
     modes: tuple[str, ...]
     rollouts: int
-    embedding_trajectories: int
+    embedding_trajectories: int | None
     eval_steps: int
     discount: float
     gae_lambda: float
     hidden_units: tuple[int, ...]
-    encoder_units: int
-    encoder: str
-    max_kl: float
-    cg_iterations: int
-    cg_damping: float
-    support_stride: int
-    query_stride: int
+    encoder_units: int | None
+    encoder: str | None
+    max_kl: float | None
+    cg_iterations: int | None
+    cg_damping: float | None
+    support_stride: int | None
+    query_stride: int | None
     animation: bool
 
-    METHODS = ("maml", "mumomaml", *BASELINES)
-    ONLY_FOR = RunConfig.ONLY_FOR | dict.fromkeys(
-        ("encoder", "encoder_units", "embedding_trajectories"), ("mumomaml",)
-    )
+    KIND = "rl"
+    GROUPS = {
+        "modulation": ("modulation", "encoder", "encoder_units", "embedding_trajectories"),
+        "meta_update": ("max_kl", "cg_iterations", "cg_damping", "support_stride", "query_stride"),
+    }
+    # TRPO finds its steps itself.
+    DROPPED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None}
+    DROPPED |= {"jit_compile": False}
     EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "animation")
     EXPORT = ("eval_seed", "eval_steps", "animation")
 
     def __post_init__(self):
         super().__post_init__()
-        for field, value in _UNUSED.items():
-            self.require(
-                field,
-                getattr(self, field) == value,
-                f"not a setting of --domain={self.domain}, whose meta-steps --max_kl limits",
-            )
-        for field in (
-            "rollouts",
-            "embedding_trajectories",
-            "encoder_units",
-            "cg_iterations",
-            "support_stride",
-            "query_stride",
-        ):
-            self.require_at_least(field, 1)
+        self.require_at_least("rollouts", 1)
         self.require_steps("eval_steps", 1)
-        self.require_one_of("encoder", ENCODERS)
-        for field in ("max_kl", "cg_damping"):
-            self.require_positive(field)
+        if self.encoder is not None:
+            self.require_one_of("encoder", ENCODERS)
+            self.require_at_least("encoder_units", 1)
+            self.require_at_least("embedding_trajectories", 1)
+        if self.max_kl is not None:
+            for field in ("cg_iterations", "support_stride", "query_stride"):
+                self.require_at_least(field, 1)
+            for field in ("max_kl", "cg_damping"):
+                self.require_positive(field)
         for field in ("discount", "gae_lambda"):
             self.require(field, 0 <= getattr(self, field) <= 1, "must be between 0 and 1")
         self.require_widths("hidden_units", "100,100")
@@ -96,7 +86,7 @@ class RlConfig(RunConfig):
             )
         # Intervals are given per mode, and one task has none.
         self.require_at_least("eval_tasks", 2 * len(self.modes))
-        if self.method in BASELINES:
+        if not self.has("inner_steps"):
             self.require(
                 "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"
             )
@@ -107,16 +97,11 @@ class RlConfig(RunConfig):
         steps = self.rollouts * MAX_HORIZON
         return {
             ("hidden_units",): widest**2,
-            ("encoder_units",): self.encoder_units**2,
+            ("encoder_units",): (self.encoder_units or 0) ** 2,
             ("meta_batch_size", "rollouts"): self.meta_batch_size * steps * widest,
             ("rollouts",): min(self.eval_tasks, EVALUATION_BATCH) * steps * widest,
-            ("embedding_trajectories",): self.embedding_trajectories * MAX_HORIZON,
+            ("embedding_trajectories",): (self.embedding_trajectories or 0) * MAX_HORIZON,
         }
-
-    @property
-    def observes_goal(self) -> bool:
-        """Whether the goal is part of the observation."""
-        return self.method == "oracle"
 
     @property
     def eval_learning_rates(self) -> list[float]:
@@ -130,20 +115,19 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
     Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the damping, the strides
     of the curvature and the 200 evaluation tasks.
     """
-    return dict(
+    settings = dict(
         domain=domain,
         method=method,
-        modulation="film" if method == "mumomaml" else None,
+        modulation="film",
         modes=modes,
         seed=0,
         iterations=1 if method == "random" else 500,
         meta_batch_size=20 if domain == "navigation_2d" else 40,
-        inner_steps=0 if method in BASELINES else 1,
+        inner_steps=1,
         inner_lr=0.1,
         first_order=False,
         inner_clip_norm=None,
         inner_clip_value=None,
-        **_UNUSED,
         log_every=1,
         checkpoint_every=10,
         eval_tasks=200,
@@ -163,6 +147,10 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         query_stride=10,
         animation=False,
     )
+    settings = RlConfig.for_method(settings)
+    if "inner_steps" not in methods.of(RlConfig.KIND)[method].settings:
+        settings |= dict(inner_steps=0)
+    return settings
 
 
 def quick_settings(method: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf import evaluation, figures, supervised
+from mmaml_tf import evaluation, figures, methods, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
 from mmaml_tf.layers.modulation import modulation_of
@@ -77,7 +77,8 @@ class RlDomain:
     def __init__(self, config: RlConfig, env_id: str, goals: Goals):
         self.config = config
         self.goals = goals
-        self.sampler = Sampler(env_id, config.observes_goal)
+        method = methods.of(config.KIND)[config.method].learner
+        self.sampler = Sampler(env_id, method.observes_goal)
 
     def build_learner(self) -> MetaPolicy:
         """A learner with freshly initialised weights, ready to train."""
@@ -119,15 +120,7 @@ class RlDomain:
 
     def meta_trpo(self, learner: MetaPolicy) -> MetaTrpo:
         """The meta-update, as the run's settings say."""
-        config = self.config
-        return MetaTrpo(
-            learner,
-            config.max_kl,
-            config.cg_iterations,
-            config.cg_damping,
-            config.support_stride,
-            config.query_stride,
-        )
+        return MetaTrpo(learner, **self.config.group("meta_update"))
 
     def train(self, learner: MetaPolicy, folder: RunFolder) -> None:
         """Trains, resuming from the folder's checkpoints; ends with the best weights.
