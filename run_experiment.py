@@ -7,20 +7,16 @@ the run folder's config.json has them all.
 """
 
 import contextlib
-import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 from absl import logging
 
-import flags.omniglot
-import flags.regression
-import flags.rl
+import registry
 from flags.common import FLAGS, refuse_ignored
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import InterruptedRunError, RunError
@@ -32,103 +28,12 @@ REPORT = "report"
 FLAG_MODULES = ("flags.common", "flags.regression", "flags.omniglot", "flags.rl")
 
 
-class Registration(NamedTuple):
-    """A domain that the command knows.
-
-    Attributes:
-      config: (domain, method, preset) -> the config that the flags ask for.
-      given: the settings made on the command line.
-      config_type: to read a run folder's config with.
-      domain: config -> `mmaml_tf.experiment.Domain`.
-      intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
-        operations of a few-shot meta-step run fastest side by side, one thread each
-        (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by
-        one on all cores (rl_iteration.py).
-    """
-
-    config: Callable[[str, str, str], RunConfig]
-    given: Callable[[], dict[str, Any]]
-    config_type: type[RunConfig]
-    domain: Callable
-    intra_op_threads: int = 1
-
-    def build(self, config: RunConfig) -> Any:
-        """The domain of a run, with TensorFlow set up for it."""
-        import tensorflow as tf
-
-        # Too late if this process has computed before: it keeps the threads that it has then.
-        with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
-        return self.domain(config)
-
-
-def registered_domains() -> dict[str, Registration]:
-    """All domains, by name. Imports TensorFlow, so not before the flags were parsed."""
-    from data.goals import GOALS
-    from data.omniglot import OmniglotTasks
-    from data.regression import MIXTURES, Mixture
-    from mmaml_tf import envs
-    from mmaml_tf.omniglot.config import OmniglotConfig
-    from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
-    from mmaml_tf.rl.config import RlConfig
-
-    def regression(mixture: Mixture) -> Registration:
-        modes = tuple(mixture.mode_names)
-        return Registration(
-            config=functools.partial(flags.regression.config, modes),
-            given=flags.regression.given,
-            config_type=RegressionConfig,
-            domain=lambda config: RegressionDomain(
-                config, replace(mixture, noise_stddev=config.noise_stddev)
-            ),
-        )
-
-    def omniglot(config: OmniglotConfig) -> Any:
-        from mmaml_tf.omniglot.domain import OmniglotDomain
-
-        tasks = OmniglotTasks.load(
-            config.data_dir,
-            config.split_seed,
-            config.train_characters,
-            config.validation_characters,
-            config.num_ways,
-        )
-        return OmniglotDomain(config, tasks)
-
-    def reinforcement(name: str, env_id: str) -> Registration:
-        def build(config: RlConfig) -> Any:
-            from mmaml_tf.rl.domain import RlDomain
-
-            return RlDomain(config, env_id, GOALS[name])
-
-        return Registration(
-            config=functools.partial(flags.rl.config, GOALS[name].mode_names),
-            given=flags.rl.given,
-            config_type=RlConfig,
-            domain=build,
-            intra_op_threads=0,
-        )
-
-    return {
-        **{name: regression(mixture) for name, mixture in MIXTURES.items()},
-        "omniglot": Registration(
-            config=flags.omniglot.config,
-            given=flags.omniglot.given,
-            config_type=OmniglotConfig,
-            domain=omniglot,
-        ),
-        "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
-        "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
-        "cheetah_speed": reinforcement("cheetah_speed", envs.HALF_CHEETAH_SPEED),
-    }
-
-
 def choices() -> str:
     """What is registered, for --help: a user's own, too."""
     from mmaml_tf import methods
     from mmaml_tf.layers.modulation import MODULATIONS
 
-    domains = registered_domains()
+    domains = registry.domains()
     kinds = {name: registration.config_type.KIND for name, registration in domains.items()}
     lines = ["--domain and the --method that each serves:"]
     for kind in dict.fromkeys(kinds.values()):
@@ -138,48 +43,31 @@ def choices() -> str:
     return "\n".join(lines)
 
 
-def find_domain(domains: dict[str, Registration], name: str | None) -> Registration:
-    """The registration of a domain.
-
-    Raises:
-      ConfigError: if there is none.
-    """
-    if name not in domains:
-        raise ConfigError("domain", name or "", f"choose from {', '.join(domains)}")
-    return domains[name]
-
-
-def held_run(domains: dict[str, Registration], folder: RunFolder) -> tuple[RunConfig, Registration]:
-    """A trained run's config, read from its folder, and its domain."""
-    registration = find_domain(domains, folder.domain())
-    return folder.config(registration.config_type), registration
-
-
 def default_folder(config: RunConfig) -> str:
     """runs/<domain>/<label>/seed<N>."""
     return f"runs/{config.domain}/{config.label}/seed{config.seed}"
 
 
-def train(domains: dict[str, Registration]) -> None:
+def train() -> None:
     """--mode=train."""
     from mmaml_tf import experiment
 
-    registration = find_domain(domains, FLAGS.domain)
+    registration = registry.find(FLAGS.domain)
     config = registration.config(FLAGS.domain, FLAGS.method, FLAGS.preset)
     folder = RunFolder(FLAGS.output_dir or default_folder(config))
     experiment.train(registration.build(config), folder, FLAGS.overwrite)
 
 
-def use_trained(domains: dict[str, Registration]) -> None:
+def use_trained() -> None:
     """--mode=evaluate and --mode=export: the run's own config, but for what the mode may change."""
     from mmaml_tf import experiment
 
     path = FLAGS.checkpoint or FLAGS.output_dir
     if path is None:
-        named = find_domain(domains, FLAGS.domain)
+        named = registry.find(FLAGS.domain)
         path = default_folder(named.config(FLAGS.domain, FLAGS.method, FLAGS.preset))
     folder = RunFolder(path)
-    config, registration = held_run(domains, folder)
+    config, registration = registry.held_run(folder)
     problems = [
         f"{name} is {getattr(config, name)}, not {FLAGS[name].value}"
         for name in ("domain", "method")
@@ -205,7 +93,7 @@ def use_trained(domains: dict[str, Registration]) -> None:
         action(registration.build(wanted), folder, output)
 
 
-def report_on_runs(domains: dict[str, Registration]) -> None:
+def report_on_runs() -> None:
     """--mode=report."""
     from mmaml_tf.report import ReportedRun, report
 
@@ -214,7 +102,7 @@ def report_on_runs(domains: dict[str, Registration]) -> None:
             raise ConfigError("domain", FLAGS.domain, "--runs names the runs already; drop one")
         paths = [Path(path) for path in FLAGS.runs]
     else:
-        find_domain(domains, FLAGS.domain)
+        registry.find(FLAGS.domain)
         evaluated = Path("runs", FLAGS.domain).glob("*/*/evaluation.csv")
         # Not what --checkpoint wrote there, which is no run.
         paths = sorted(p.parent for p in evaluated if RunFolder(p.parent).holds_run())
@@ -222,7 +110,7 @@ def report_on_runs(domains: dict[str, Registration]) -> None:
         raise RunError("no evaluated run to report on: train some, or name folders with --runs=a,b")
     runs = []
     for folder in map(RunFolder, paths):
-        config, registration = held_run(domains, folder)
+        config, registration = registry.held_run(folder)
         runs.append(ReportedRun(registration.build(folder.evaluated_config(config)), folder))
     mine = RunFolder(f"runs/{runs[0].domain.config.domain}/report").unless_taken(REPORT)
     target = RunFolder(FLAGS.output_dir or mine.path)
@@ -276,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-        ACTIONS[FLAGS.mode](registered_domains())
+        ACTIONS[FLAGS.mode]()
     except absl_flags.Error as error:
         return _fail(f"{' '.join(str(error).split())} (--help lists the flags)", USAGE_ERROR)
     except ConfigError as error:

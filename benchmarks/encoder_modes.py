@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.goals import GOALS
-from run_experiment import registered_domains
+from registry import find
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     for encoder in ENCODERS:
         settings = paper_settings(args.domain, "mumomaml", goals.mode_names)
         config = RlConfig(**(settings | dict(encoder=encoder, rollouts=1)))
-        domain = registered_domains()[args.domain].build(config)
+        domain = find(args.domain).build(config)
         collector = domain.collector(domain.build_learner())
         rng = np.random.default_rng(0)
         tasks, modes = goals.sample(rng, args.num_tasks)

@@ -4,12 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from flags.common import FLAGS
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.meta_learners import MetaLearner
 from mmaml_tf.run_folder import RunFolder
-from run_experiment import held_run, registered_domains
+from registry import held_run
 
 
 def trained(path: str, kind: type[RunConfig], **settings: Any) -> tuple[Any, MetaLearner]:
@@ -24,9 +23,8 @@ def trained(path: str, kind: type[RunConfig], **settings: Any) -> tuple[Any, Met
       RunError: if there is no run, or it is of another kind.
       ConfigError: if a setting is not allowed.
     """
-    FLAGS(["trained"])
     folder = RunFolder(Path(path))
-    config, registration = held_run(registered_domains(), folder)
+    config, registration = held_run(folder)
     if not isinstance(config, kind):
         raise RunError(f"{folder.path} is a run of {config.domain}, which this is not for")
     given = {name: value for name, value in settings.items() if value is not None}

@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
@@ -19,7 +18,7 @@ from mmaml_tf.few_shot import FewShotDomain
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.supervised import Validation
 from portable.step_folder import StepFolder
-from run_experiment import held_run, registered_domains
+from registry import held_run
 
 
 def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> int:
@@ -36,7 +35,7 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
     """
     if target.progress.exists():
         raise RunError(f"{target.path} was trained: give another folder, or delete it")
-    config, registration = held_run(registered_domains(), run)
+    config, registration = held_run(run)
     trained = asdict(config)
     if log_every is not None:
         config = replace(config, log_every=log_every, checkpoint_every=log_every)
@@ -132,7 +131,6 @@ def main() -> int:
     parser.add_argument("folder", help="to write the program and the state to")
     parser.add_argument("--log_every", type=int, help="iterations per call and row of metrics.csv")
     arguments = parser.parse_args()
-    FLAGS(sys.argv[:1])
     try:
         iteration = export(
             RunFolder(arguments.run), StepFolder(arguments.folder), arguments.log_every

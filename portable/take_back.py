@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.best_checkpoint import BestCheckpoint
 from mmaml_tf.checkpoints import Checkpoints
@@ -16,7 +15,7 @@ from mmaml_tf.run_files import validated
 from mmaml_tf.run_folder import RunFolder
 from portable.export import state_variables
 from portable.step_folder import StepFolder
-from run_experiment import held_run, registered_domains
+from registry import held_run
 
 
 def take_back(run: RunFolder, source: StepFolder) -> int:
@@ -31,7 +30,7 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
     if not source.progress.exists():
         raise RunError(f"{source.path} was not trained: python -m portable.train {source.path}")
     progress = source.read(source.progress)
-    config, registration = held_run(registered_domains(), run)
+    config, registration = held_run(run)
     learner = registration.build(config).build_learner()
     checkpoints = Checkpoints(run.checkpoints, learner)
     iteration = checkpoints.restore()
@@ -80,7 +79,6 @@ def main() -> int:
     parser.add_argument("run", help="run folder that was exported")
     parser.add_argument("folder", help="what portable.export wrote and portable.train trained")
     arguments = parser.parse_args()
-    FLAGS(sys.argv[:1])
     try:
         iteration = take_back(RunFolder(arguments.run), StepFolder(arguments.folder))
     except RunError as error:

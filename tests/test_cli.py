@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-import run_experiment
+import registry
 from flags.common import FLAGS
 from mmaml_tf import provenance
 from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder
-from pretrained import pack
 from tests.runs import SCRIPT, command, tiny_flags
+from tools import pack
 
 BASE = ["--domain=regression_2mode", *tiny_flags()]
 # The method that builds fastest, for what does not depend on it.
@@ -76,7 +76,7 @@ def test_help_lists_the_flags_and_the_domains(capsys):
     assert command("--help") == 0
     text = capsys.readouterr().out
     listed = set(re.findall(r"\w+", text))
-    assert run_experiment.registered_domains().keys() <= listed
+    assert registry.domains().keys() <= listed
     assert {"maml", "multi_maml", "mumomaml", "oracle", "film", "softmax"} <= listed
     for flag in ("--method", "--domain", "--modulation", "--num_shots", "--preset", "--eval_tasks"):
         assert flag in text

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flags.common import FLAGS
-from results import regenerate, tables
+from tools import regenerate, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = list((ROOT / "results").glob("*/*-seed*/evaluation.csv"))

@@ -1,9 +1,9 @@
-"""Makes what is in this folder, again, from the weights in pretrained/.
+"""Makes what is in results/, again, from the weights in pretrained/.
 
-    python -m results.regenerate [--measure] [domain ...]
+    python -m tools.regenerate [--measure] [domain ...]
 
 For every domain (or those named) results/<domain>/ gets table.md, evaluation.csv of all runs and
-the figures that compare them. A run without a folder of its own here, results/<domain>/<run>, is
+the figures that compare them. A run without a folder of its own there, results/<domain>/<run>, is
 first evaluated on its tasks, and with --measure all are: a minute or two each. Writes the README's
 tables at the end. Omniglot's archives are looked for in omniglot_archives/, as by its runs.
 """
@@ -13,14 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flags.common import FLAGS
 from mmaml_tf import experiment
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.report import ReportedRun, report
 from mmaml_tf.run_folder import RunFolder
-from results import tables
-from run_experiment import held_run, registered_domains
+from registry import held_run
+from tools import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,12 +30,11 @@ def regenerate(domain: str, measure: bool) -> None:
     Raises:
       RunError: if a packed run can't be read.
     """
-    domains = registered_domains()
     runs = []
     for path in sorted((ROOT / "pretrained" / domain).glob("*/config.json")):
         packed = RunFolder(path.parent)
         output = RunFolder(ROOT / "results" / domain / packed.path.name)
-        config, registration = held_run(domains, packed)
+        config, registration = held_run(packed)
         built = registration.build(config)
         if measure or not output.evaluation_file.exists():
             experiment.evaluate(built, packed, output)
@@ -57,7 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(chosen.domain) - set(packed)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(packed)}")
-    FLAGS(["regenerate"])
     try:
         for domain in chosen.domain or packed:
             regenerate(domain, chosen.measure)

@@ -1,6 +1,6 @@
-"""The README's result tables, made from the evaluation.csv files here.
+"""The README's result tables, made from the evaluation.csv files in results/.
 
-    python -m results.tables
+    python -m tools.tables
 
 writes them into the README; a test holds the README to them. The papers' figures are Table 1 of
 each ([MuMoMAML], [MAML]).
@@ -13,13 +13,13 @@ from mmaml_tf import markdown
 from mmaml_tf.evaluation import read_evaluation
 from mmaml_tf.run_folder import RunFolder
 
-RESULTS = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 README = RESULTS.parent / "README.md"
 PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
 
 # What a row says, the paper's figures by domain (before / after the gradient steps), the run.
-REGRESSION = (
+REGRESSION: tuple[tuple[str, dict[int, str], str], ...] = (
     ("MAML", {2: "15.9255 / 1.0852", 3: "12.5994 / 1.1633"}, "maml-seed0"),
     ("MAML, `--inner_clip_norm=350`", {}, "maml-limit-seed0"),
     ("Multi-MAML", {2: "16.2894 / 0.4330", 3: "12.3742 / 0.7791"}, "multi_maml-seed0"),

@@ -1,6 +1,6 @@
-"""Keeps a trained run's weights here, without what only training needs.
+"""Keeps a trained run's weights in pretrained/, without what only training needs.
 
-    python -m pretrained.pack runs/regression_2mode/maml/seed0 [another ...] [--resumable]
+    python -m tools.pack runs/regression_2mode/maml/seed0 [another ...] [--resumable]
 
 Each becomes pretrained/<domain>/<label>-seed<N>, or `name` if given as `run=name`:
 config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate
@@ -16,14 +16,13 @@ from pathlib import Path
 
 import keras
 
-from flags.common import FLAGS
 from mmaml_tf import supervised
 from mmaml_tf.checkpoints import Checkpoints, has_weights_alone
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.run_folder import RunFolder, saved_iterations
 from mmaml_tf.storage import replacing
-from run_experiment import held_run, registered_domains
+from registry import held_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,7 +40,7 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
       RunError: if there is no run, or it is the packed one itself, or the name is no plain one or
         another run's.
     """
-    config, registration = held_run(registered_domains(), source)
+    config, registration = held_run(source)
     learner = registration.build(config).build_learner()
     iteration = supervised.restore(learner, source)
     name = name or f"{config.label}-seed{config.seed}"
@@ -95,7 +94,6 @@ def main() -> None:
     parser.add_argument("--resumable", action="store_true", help="keep what continues training")
     parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
-    FLAGS(["pack"])
     for argument in chosen.runs:
         path, _, name = argument.partition("=")
         try:

@@ -1,0 +1,142 @@
+"""The domains by name: the config and flags of each, its tasks, and what is built of them.
+
+A mixture of function families put into `data.regression.MIXTURES` is a regression domain by that;
+anything else is made one by `register`.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import flags.omniglot
+import flags.regression
+import flags.rl
+from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A domain.
+
+    Attributes:
+      config: (domain, method, preset) -> the config that the flags ask for.
+      given: the settings made on the command line.
+      config_type: to read a run folder's config with.
+      domain: config -> `mmaml_tf.experiment.Domain`.
+      intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
+        operations of a few-shot meta-step run fastest side by side, one thread each
+        (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by
+        one on all cores (rl_iteration.py).
+    """
+
+    config: Callable[[str, str, str], RunConfig]
+    given: Callable[[], dict[str, Any]]
+    config_type: type[RunConfig]
+    domain: Callable
+    intra_op_threads: int = 1
+
+    def build(self, config: RunConfig) -> Any:
+        """The domain of a run, with TensorFlow set up for it."""
+        import tensorflow as tf
+
+        # Too late if this process has computed before: it keeps the threads that it has then.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
+        return self.domain(config)
+
+
+# A user's own, and whoever's that is not below.
+_REGISTERED: dict[str, Registration] = {}
+
+
+def domains() -> dict[str, Registration]:
+    """All domains, by name. Imports TensorFlow, so not before the flags are parsed."""
+    from data.goals import GOALS
+    from data.omniglot import OmniglotTasks
+    from data.regression import MIXTURES, Mixture
+    from mmaml_tf import envs
+    from mmaml_tf.omniglot.config import OmniglotConfig
+    from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
+    from mmaml_tf.rl.config import RlConfig
+
+    def regression(mixture: Mixture) -> Registration:
+        modes = tuple(mixture.mode_names)
+        return Registration(
+            config=functools.partial(flags.regression.config, modes),
+            given=flags.regression.given,
+            config_type=RegressionConfig,
+            domain=lambda config: RegressionDomain(
+                config, replace(mixture, noise_stddev=config.noise_stddev)
+            ),
+        )
+
+    def omniglot(config: OmniglotConfig) -> Any:
+        from mmaml_tf.omniglot.domain import OmniglotDomain
+
+        tasks = OmniglotTasks.load(
+            config.data_dir,
+            config.split_seed,
+            config.train_characters,
+            config.validation_characters,
+            config.num_ways,
+        )
+        return OmniglotDomain(config, tasks)
+
+    def reinforcement(name: str, env_id: str) -> Registration:
+        def build(config: RlConfig) -> Any:
+            from mmaml_tf.rl.domain import RlDomain
+
+            return RlDomain(config, env_id, GOALS[name])
+
+        return Registration(
+            config=functools.partial(flags.rl.config, GOALS[name].mode_names),
+            given=flags.rl.given,
+            config_type=RlConfig,
+            domain=build,
+            intra_op_threads=0,
+        )
+
+    return {
+        **{name: regression(mixture) for name, mixture in MIXTURES.items()},
+        "omniglot": Registration(
+            config=flags.omniglot.config,
+            given=flags.omniglot.given,
+            config_type=OmniglotConfig,
+            domain=omniglot,
+        ),
+        "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
+        "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
+        "cheetah_speed": reinforcement("cheetah_speed", envs.HALF_CHEETAH_SPEED),
+        **_REGISTERED,
+    }
+
+
+def register(name: str, registration: Registration) -> None:
+    """Makes a domain known to the command and the tools."""
+    _REGISTERED[name] = registration
+
+
+def find(name: str | None) -> Registration:
+    """The registration of a domain.
+
+    Raises:
+      ConfigError: if there is none.
+    """
+    known = domains()
+    if name not in known:
+        raise ConfigError("domain", name or "", f"choose from {', '.join(known)}")
+    return known[name]
+
+
+def held_run(folder: RunFolder) -> tuple[RunConfig, Registration]:
+    """A trained run's config, read from its folder, and its domain.
+
+    Raises:
+      RunError: if the folder holds none.
+      ConfigError: if its domain is not known here.
+    """
+    registration = find(folder.domain())
+    return folder.config(registration.config_type), registration
