@@ -8,34 +8,29 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from mmaml_tf.envs.replay import save_replay
-from mmaml_tf.rl.collection import Collected
-from mmaml_tf.rl.learner import MetaPolicy
-from mmaml_tf.rl.sampler import Sampler
+from mmaml_tf.rl.learner import Adaptation, MetaPolicy
+from mmaml_tf.rl.tasks import GoalTasks
 
 
 def save_policy_animation(
-    learner: MetaPolicy,
-    sampler: Sampler,
-    goals: npt.NDArray[np.float64],
-    collected: Collected,
-    path: Path,
+    learner: MetaPolicy, tasks: GoalTasks, adaptation: Adaptation, path: Path
 ) -> None:
     """Plays one episode of every task with the adapted policy's mean actions, and saves a GIF.
 
     Args:
       learner: that adapted.
-      sampler: of its environment.
-      goals: of the tasks, [tasks, dim].
-      collected: the adaptation to those tasks, one gradient step or more.
+      tasks: to which.
+      adaptation: to those tasks, one gradient step or more.
       path: ends in .gif.
 
     Raises:
       RunError: if it can't be drawn here.
     """
+    sampler, goals = tasks.sampler, tasks.goals
     env = gymnasium.make(sampler.env_id)
     actions: list[npt.NDArray[np.float32]] = []
     for task, goal in enumerate(goals):
-        fast, tau = collected.fast[-1], collected.tau
+        fast, tau = adaptation.fast[-1], adaptation.tau
         own = slice(task, task + 1)
         fast = tf.nest.map_structure(lambda part, own=own: part[own], fast)
         tau = None if tau is None else [part[own] for part in tau]
