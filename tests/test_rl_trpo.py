@@ -18,31 +18,6 @@ def test_flatten_and_back():
         np.testing.assert_array_equal(part, back)
 
 
-def test_conjugate_gradient_against_solve():
-    rng = np.random.default_rng(0)
-    root = rng.normal(size=(8, 8))
-    matrix, b = root @ root.T + 0.5 * np.eye(8), rng.normal(size=8)
-    solution = trpo.conjugate_gradient(
-        lambda v: tf.linalg.matvec(matrix, v), tf.constant(b), iterations=30, tolerance=1e-24
-    )
-    np.testing.assert_allclose(solution.x, np.linalg.solve(matrix, b), rtol=1e-8)
-    np.testing.assert_allclose(solution.residual, b - matrix @ solution.x.numpy(), atol=1e-10)
-
-
-def test_conjugate_gradient_stops_after_its_iterations_and_at_zero():
-    matrix = tf.constant(np.diag([1.0, 2.0, 3.0, 4.0]))
-    b = tf.ones(4, tf.float64)
-    products = []
-
-    def product(v):
-        products.append(v)
-        return tf.linalg.matvec(matrix, v)
-
-    trpo.conjugate_gradient(product, b, iterations=2)
-    assert len(products) == 2
-    np.testing.assert_array_equal(trpo.conjugate_gradient(product, 0 * b, 10).x, np.zeros(4))
-
-
 @pytest.mark.parametrize(
     ("losses", "divergences", "fraction"),
     [
@@ -125,6 +100,34 @@ def test_fisher_product_against_the_explicit_matrix(modulation, num_steps, float
         expected = matrix @ vector + 0.3 * vector
         # Central differences of the Jacobian.
         np.testing.assert_allclose(product(tf.constant(vector)), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_full_step_solves_for_the_direction_and_its_length(float64):
+    learner = make_learner(None)
+    experience = make_experience(learner)
+    meta = updater(cg_iterations=100, cg_damping=0.3)
+    _, gradient, _, fast = meta.gradient(learner, experience)
+    matrix = explicit_fisher(learner, experience) + 0.3 * np.eye(len(gradient))
+    direction = np.linalg.solve(matrix, -gradient)
+    length = np.sqrt(2 * 0.01 / (direction @ matrix @ direction))
+    # Conjugate gradients end at a residual of 1e-5.
+    step = meta.full_step(learner, experience, gradient, fast)
+    np.testing.assert_allclose(step, length * direction, rtol=0, atol=1e-4 * np.abs(step).max())
+
+
+def test_conjugate_gradients_end_after_their_iterations(float64):
+    learner = make_learner(None)
+    experience = make_experience(learner)
+    _, gradient, _, fast = updater().gradient(learner, experience)
+    steps = []
+    for num_iterations in (1, 2):
+        meta = updater(cg_iterations=num_iterations)
+        steps.append(meta.full_step(learner, experience, gradient, fast).numpy())
+    one, two = steps
+    assert abs(one @ gradient.numpy()) == pytest.approx(
+        np.linalg.norm(one) * np.linalg.norm(gradient)  # the first goes along the gradient
+    )
+    assert np.linalg.norm(two - one) > 0.01 * np.linalg.norm(one)
 
 
 def explicit_fisher(learner, experience):

@@ -30,16 +30,17 @@ def save_policy_animation(
     env = gymnasium.make(sampler.env_id)
     actions: list[npt.NDArray[np.float32]] = []
     for task, goal in enumerate(goals):
-        fast, tau = adaptation.fast[-1], adaptation.tau
         own = slice(task, task + 1)
-        fast = tf.nest.map_structure(lambda part, own=own: part[own], fast)
-        tau = None if tau is None else [part[own] for part in tau]
+        fast, tau = tf.nest.map_structure(
+            lambda part, own=own: part[own], (adaptation.fast[-1], adaptation.tau or [])
+        )
+        policy = learner.policy(fast, tau or None)
         observed, _ = env.reset(seed=task, options={"goal": goal})
         played, over = [], False
         while not over:
             seen = sampler.observation(observed[np.newaxis], goal[np.newaxis])
-            mean, _ = tf.split(learner.outputs(seen[:, np.newaxis], fast, tau), 2, -1)
-            played.append(sampler.environment_action(mean.numpy()[0, 0]))
+            mean, _ = np.split(policy(seen[:, np.newaxis])[0, 0], 2)
+            played.append(sampler.environment_action(mean))
             observed, _, terminated, truncated, _ = env.step(played[-1])
             over = terminated or truncated
         actions.append(np.stack(played))

@@ -26,14 +26,14 @@ MetaUpdate = Callable[["MetaPolicy", Experience], Candidate]
 def compiled_alone(method: Callable) -> Callable:
     """Compiles a method where it is called by itself, as in acting.
 
-    Within a graph it is traced like any code: differentiated as a function of its own, the graph
-    would take twice as long to trace and ask the GRU for a derivative that it does not have.
+    Within a graph it is traced like any code: differentiated as a function of its own, it would
+    take longer to trace and ask the GRU for a derivative that it does not have.
     """
     compiled = tf.function(method)
 
     @functools.wraps(method)
     def call(self: "MetaPolicy", *args) -> Any:  # noqa: ANN002
-        # Bound by TensorFlow, the graphs go when the learner does.
+        # Bound by TensorFlow's own descriptor, the graphs go when the learner does.
         chosen = method if tf.inside_function() else compiled
         return chosen.__get__(self, type(self))(*args)
 
@@ -125,18 +125,18 @@ class MetaPolicy(keras.Model):
         # Explore with theta, and infer tau = {tau_i} from the trajectories.
         trajectories = self.explore(tasks)
         tau, _ = self.modulate(trajectories)
-        # S times: D_train by acting with theta'_j, theta'_j = theta'_j + alpha grad (gain on it).
+        # S times: D_train by acting with theta'_j, theta'_j = theta'_j + alpha grad gain(D_train).
         fast, supports = self.adapt(
             tau, lambda fast: self.act(tasks, fast, tau), self.learning_rates
         )
-        # D_val by acting with theta'_j after the last step.
+        # D_val by acting with the adapted theta'_j.
         query = self.act(tasks, fast[-1], tau)
-        # Update theta and omega by the gain of all pi(a | s; theta'_j, tau) on D_val.
+        # Update theta and omega by the gain of all pi(a | s; theta'_j, tau) on D_val, and count.
         update = self.meta_update(self, Experience(trajectories, supports, query))
         self.optimizer.iterations.assign_add(1)
 
-        before, *_, after = 2 * list(tasks.returns().mean(0))
-        values = (update.loss, before, after, update.kl, tasks.diverged)
+        returns = tasks.returns().mean(0)
+        values = (update.loss, returns[0], returns[-1], update.kl, tasks.diverged)
         for tracker, value in zip(self.metrics, values, strict=True):
             tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.metrics}

@@ -12,6 +12,7 @@ second derivative: at the old policy they are equal, and it takes a lower order 
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -85,10 +86,11 @@ def linear_map(
     return z, push, pull
 
 
+@dataclass(eq=False)  # compiled per instance
 class MetaTrpo:
     """Updates a learner from the experience of one meta-iteration.
 
-    Args:
+    Attributes:
       max_kl: limit of the mean divergence of the adapted policies.
       cg_iterations: of conjugate gradients.
       cg_damping: added to F's diagonal.
@@ -97,19 +99,11 @@ class MetaTrpo:
       query_stride: F is averaged over every so many-th query step.
     """
 
-    def __init__(
-        self,
-        max_kl: float,
-        cg_iterations: int = 10,
-        cg_damping: float = 1e-2,
-        support_stride: int = 1,
-        query_stride: int = 1,
-    ):
-        self.max_kl = max_kl
-        self.cg_iterations = cg_iterations
-        self.cg_damping = cg_damping
-        self.support_stride = support_stride
-        self.query_stride = query_stride
+    max_kl: float
+    cg_iterations: int = 10
+    cg_damping: float = 1e-2
+    support_stride: int = 1
+    query_stride: int = 1
 
     def __call__(self, learner: MetaPolicy, experience: Experience) -> trpo.Candidate:
         """Takes one TRPO step on the variables of a built learner."""
@@ -168,10 +162,12 @@ class MetaTrpo:
     ) -> tf.Tensor:
         """The step [n] along -F^-1 dL whose quadratic divergence 1/2 x^T F x is `max_kl`."""
         product = self.fisher(learner, experience, fast)
-        direction, residual = trpo.conjugate_gradient(product, -gradient, self.cg_iterations)
+        found = tf.linalg.experimental.conjugate_gradient(
+            trpo.SymmetricOperator(product, gradient), -gradient, max_iter=self.cg_iterations
+        )
         # x^T F x without another product: F x = b - r.
-        curvature = tf.tensordot(direction, -gradient - residual, 1)
-        return direction * tf.sqrt(2.0 * self.max_kl / curvature)
+        curvature = tf.tensordot(found.x, -gradient - found.r, 1)
+        return found.x * tf.sqrt(2.0 * self.max_kl / curvature)
 
     @tf.function
     def evaluate(
