@@ -38,10 +38,10 @@ def main() -> None:
         settings = paper_settings(args.domain, "mumomaml", goals.mode_names)
         config = RlConfig(**(settings | dict(encoder=encoder, rollouts=1)))
         domain = find(args.domain).build(config)
-        collector = domain.collector(domain.build_learner())
+        learner = domain.build_learner()
         rng = np.random.default_rng(0)
-        tasks, modes = goals.sample(rng, args.num_tasks)
-        v = collector.collect(tasks, [], rng).embedding.numpy()
+        drawn, modes = goals.sample(rng, args.num_tasks)
+        v = learner.adapt_to(domain.tasks(drawn, rng), []).embedding.numpy()
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
         accuracy = cross_val_score(classifier, v, modes, cv=5).mean()
         one, other = v[modes == 0], v[modes == 1]

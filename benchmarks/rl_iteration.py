@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import median
 
 import gymnasium
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -49,6 +48,7 @@ def main() -> None:
     from mmaml_tf.rl.config import RlConfig, paper_settings
     from mmaml_tf.rl.domain import RlDomain
     from mmaml_tf.rl.meta_trpo import without_graph_rewriting
+    from mmaml_tf.rl.rollouts import Experience
 
     measuring = ("repeats", "intra_op_threads")
     chosen = {name: value for name, value in vars(args).items() if name not in measuring}
@@ -56,8 +56,7 @@ def main() -> None:
     config = RlConfig(**(paper_settings(DOMAIN, args.method, goals.mode_names) | chosen))
     domain = RlDomain(config, HALF_CHEETAH_SPEED, goals)
     learner = domain.build_learner()
-    collector = domain.collector(learner)
-    trpo = domain.meta_trpo(learner)
+    trpo = learner.meta_update
     batch = config.meta_batch_size * config.rollouts
     envs = gymnasium.make_vec(HALF_CHEETAH_SPEED, num_envs=batch)
     bare, vector = bare_mj_step(num_cores(), 100 * num_cores()), vector_steps(envs, 200)
@@ -74,26 +73,30 @@ def main() -> None:
         with without_graph_rewriting():
             return trpo.full_step(*arguments).numpy()
 
-    def inner_step(collected, support):
-        return collector.inner_step(learner.network.prior(), collected.tau, support)[0][0].numpy()
+    def inner_step(*arguments):
+        return learner.inner_step(*arguments)[0][0].numpy()
 
     for repeat in range(args.repeats + 1):
         for name, run in (("bare", bare), ("vector", vector)):
             start = time.perf_counter()
             steps = run()
             rates[name].append(steps / (time.perf_counter() - start))
-        rng = np.random.default_rng(repeat)
-        tasks, _ = goals.sample(rng, config.meta_batch_size)
-        rates_of = [config.inner_lr] * config.inner_steps
-        collected = timed("sampling", collector.collect, tasks, rates_of, rng)
-        experience = timed("advantages of D_val", collector.experience, collected)
-        for support in experience.supports:
-            timed("inner step (part of sampling)", inner_step, collected, support)
-        loss, gradient, old, fast = trpo.gradient(experience)
-        timed("TRPO gradient", lambda e: trpo.gradient(e)[1].numpy(), experience)
-        timed("TRPO direction", full_step, experience, gradient, fast)
-        timed("TRPO line search, a point", lambda *e: trpo.evaluate(*e)[0].numpy(), experience, old)
-        timed("TRPO update", trpo.update, experience)
+        tasks = domain.training_tasks(repeat)
+        trajectories = learner.explore(tasks)
+        tau, _ = learner.modulate(trajectories)
+        timed("sampling", learner.adapt_to, tasks, learner.learning_rates)
+        *supports, query = map(learner.policy_data, tasks.rollouts)
+        experience = Experience(trajectories, tuple(supports), query)
+        prior, alpha = learner.network.prior(), tf.constant(config.inner_lr)
+        for support in supports:
+            timed("inner step (part of sampling)", inner_step, prior, tau, support, alpha)
+        seen = learner, experience
+        _, gradient, old, fast = trpo.gradient(*seen)
+        timed("TRPO gradient", lambda *e: trpo.gradient(*e)[1].numpy(), *seen)
+        timed("TRPO direction", full_step, *seen, gradient, fast)
+        timed("TRPO line search, a point", lambda *e: trpo.evaluate(*e)[0].numpy(), *seen, old)
+        timed("TRPO update", trpo, *seen)
+        timed("meta-iteration", learner.train_step, tf.constant(repeat))
     figures = {name: median(values[1:]) for name, values in seconds.items()}
     bare_rate, vector_rate = (median(rates[name][1:]) for name in ("bare", "vector"))
     steps = batch * 200 * (config.inner_steps + 1)
@@ -105,8 +108,9 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name}: {value:.2f} s")
     print(f"sampling rate / bare physics: {physics / figures['sampling']:.2f}")
-    whole = sum(figures[n] for n in ("sampling", "advantages of D_val", "TRPO update"))
-    print(f"meta-iteration: {whole:.2f} s, of {physics:.2f} s physics: ratio {whole / physics:.2f}")
+    print(
+        f"meta-iteration / its {physics:.2f} s physics: {figures['meta-iteration'] / physics:.2f}"
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory: {peak:.1f} GB")
 

@@ -11,12 +11,14 @@ from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.modulator import Modulator
 from mmaml_tf.rl.config import RlConfig, paper_settings
 from mmaml_tf.rl.domain import RlDomain
 from mmaml_tf.rl.encoder import GRUEncoder
-from mmaml_tf.rl.learner import Experience, MetaPolicy
+from mmaml_tf.rl.learner import MetaPolicy
+from mmaml_tf.rl.meta_trpo import no_update
 from mmaml_tf.rl.policy import GaussianPolicy
-from mmaml_tf.rl.rollouts import PolicyData, Rollouts
+from mmaml_tf.rl.rollouts import Experience, Rollouts
 from tests.runs import as_flags
 
 OBS, ACT, HORIZON = 2, 1, 5
@@ -88,12 +90,13 @@ def make_learner(modulation="film", num_steps=1, seed=3, encoder=GRUEncoder, **l
     learner = MetaPolicy(
         GaussianPolicy(HIDDEN, ACT, layer, activation="tanh"),
         InnerLoop(num_steps, learning_rate=0.3, **loop),
-        encoder(3) if modulation else None,
-        ModulationNetwork(layer, HIDDEN) if modulation else None,
+        discount=0.9,
+        gae_lambda=0.8,
+        draw_tasks=lambda iteration: None,
+        meta_update=no_update,
+        modulator=Modulator(encoder(3), ModulationNetwork(layer, HIDDEN)) if layer else None,
     )
     learner.build_for(OBS)
-    learner.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
-    learner.optimizer.build(learner.trainable_variables)
     rng = np.random.default_rng(seed)
     for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes
         variable.assign_add(0.3 * rng.normal(size=variable.shape))
@@ -118,8 +121,8 @@ def make_rollouts(seed=0, num_tasks=3, num_rollouts=2):
 def make_experience(learner, seed=0):
     """What a meta-update of that learner looks at."""
     data = [
-        PolicyData.from_rollouts(make_rollouts(seed + index), discount=0.9, gae_lambda=0.8)
+        learner.policy_data(make_rollouts(seed + index))
         for index in range(learner.inner_loop.num_steps + 1)
     ]
-    trajectories = make_rollouts(seed + 10, num_rollouts=1) if learner.encoder else None
+    trajectories = make_rollouts(seed + 10, num_rollouts=1) if learner.modulator else None
     return Experience(trajectories, tuple(data[:-1]), data[-1])

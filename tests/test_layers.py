@@ -13,6 +13,7 @@ from mmaml_tf.layers.fast_weights import (
     OuterProductGradient,
 )
 from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation, register
+from mmaml_tf.modulator import Modulator
 
 X = tf.constant([[[1.0, 2.0], [3.0, -1.0]], [[0.5, 0.0], [-2.0, 1.0]]])  # [2 tasks, 2 rows, 2]
 H = tf.constant([[[1.0, -2.0]], [[3.0, 0.5]]])  # [2 tasks, 1 row, 2 units]
@@ -178,3 +179,18 @@ def test_modulation_network_has_one_head_per_block():
     network = ModulationNetwork(FiLM(), (5, 7))
     network.build((None, 4))
     assert [tau.shape for tau in network(tf.zeros([3, 4]))] == [(3, 10), (3, 14)]
+
+
+def test_modulator_is_the_heads_of_the_encoders_embedding():
+    modulator = Modulator(PairEncoder(4), ModulationNetwork(FiLM(), (5, 7)))
+    modulator.build((None, None, 3))
+    y = X[..., :1]
+    tau, v = modulator(X, y)
+    encoder, heads = modulator.encoder, modulator.modulation_network.heads
+    np.testing.assert_array_equal(v, encoder(X, y))
+    for part, head in zip(tau, heads, strict=True):
+        np.testing.assert_array_equal(part, head(v))
+    # The order that checkpoints hold them in.
+    omega = [*encoder.trainable_variables, *(w for head in heads for w in head.trainable_variables)]
+    for one, other in zip(modulator.trainable_variables, omega, strict=True):
+        assert one is other

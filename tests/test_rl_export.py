@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.rl.rollouts import PolicyData, Rollouts
+from mmaml_tf.rl.rollouts import Rollouts
 from tests.rl_problem import tiny_domain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +89,7 @@ def test_a_fresh_process_adapts_on_a_live_environment(tmp_path):
     for index, value in enumerate(tau):
         np.testing.assert_allclose(saved[f"modulated_tau_{index}"], value, rtol=1e-4, atol=1e-5)
     for step, alpha in enumerate(domain.config.eval_learning_rates[:2]):
-        data = PolicyData.from_rollouts(rollouts(f"rollouts_{step}"), 0.99, 1.0)
+        data = learner.policy_data(rollouts(f"rollouts_{step}"))
         fast = learner.inner_step(fast, tau, data, tf.constant(alpha))
         for layer, weights in enumerate(fast):
             for field, value in weights._asdict().items():

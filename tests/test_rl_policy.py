@@ -81,7 +81,7 @@ def test_log_sigma_adapts():
     experience = make_experience(learner)
     tau, _ = learner.modulate(experience.trajectories)
     before = learner.network.prior()
-    after = learner.inner_step(before, tau, experience.supports[0])
+    after = learner.inner_step(before, tau, experience.supports[0], tf.constant(0.3))
     change = after[-1].vector - before[-1].vector
     assert after[-1].vector.shape == (3, ACT) and np.abs(change).min() > 1e-4
 
@@ -93,7 +93,7 @@ def test_inner_step_is_reinforce():
     support = experience.supports[0]
     tau, _ = learner.modulate(experience.trajectories)
     prior = learner.network.prior()
-    after = learner.inner_step(prior, tau, support)
+    after = learner.inner_step(prior, tau, support, tf.constant(0.3))
 
     def gain(bias):
         fast = [*prior[:-2], prior[-2]._replace(bias=bias), prior[-1]]
@@ -125,16 +125,16 @@ def test_every_hidden_layer_is_modulated(modulation):
 
 @ENCODERS
 def test_encoder_reads_every_step_of_every_trajectory_and_none_after_the_end(encoder):
-    learner = make_learner(encoder=encoder)
-    for layer in learner.encoder.of_trajectory + learner.encoder.of_task:
+    encoder = make_learner(encoder=encoder).modulator.encoder
+    for layer in encoder.of_trajectory + encoder.of_task:
         layer.activation = tf.tanh  # no unit that is off hides a step
     rollouts = make_rollouts(num_rollouts=2)
-    embedding = learner.encoder(rollouts)
+    embedding = encoder(rollouts)
     for task, episode in np.ndindex(3, 2):
         for step in range(HORIZON):
             rewards = rollouts.rewards.numpy()
             rewards[task, episode, step] += 5.0
-            changed = learner.encoder(rollouts._replace(rewards=tf.constant(rewards)))
+            changed = encoder(rollouts._replace(rewards=tf.constant(rewards)))
             difference = np.abs(changed - embedding).max(1)
             assert not np.delete(difference, task).any()
             assert (difference[task] > 1e-7) == bool(rollouts.mask[task, episode, step])
@@ -142,12 +142,12 @@ def test_encoder_reads_every_step_of_every_trajectory_and_none_after_the_end(enc
 
 @ENCODERS
 def test_encoder_does_not_care_for_the_order_or_number_of_trajectories(encoder):
-    learner = make_learner(encoder=encoder)
+    encoder = make_learner(encoder=encoder).modulator.encoder
     rollouts = make_rollouts(num_rollouts=2)
     swapped = Rollouts(*(part[:, ::-1] for part in rollouts))
     doubled = Rollouts(*(tf.concat([part, part], 1) for part in rollouts))
     for other in (swapped, doubled):
-        np.testing.assert_allclose(learner.encoder(other), learner.encoder(rollouts), atol=1e-6)
+        np.testing.assert_allclose(encoder(other), encoder(rollouts), atol=1e-6)
 
 
 def test_moments_are_numpys():
@@ -175,7 +175,7 @@ def test_moments_tell_what_a_bandit_pays_for():
     learner = domain.build_learner()
     rng = np.random.default_rng(0)
     goals, modes = BANDIT_GOALS.sample(rng, 200)
-    v = domain.collector(learner).collect(goals, [], rng).embedding.numpy()
+    v = learner.adapt_to(domain.tasks(goals, rng), []).embedding.numpy()
     v = np.concatenate([v, np.ones([200, 1])], 1)
     weights, *_ = np.linalg.lstsq(v[:100], 2.0 * modes[:100] - 1.0, rcond=None)
     assert ((v[100:] @ weights > 0) == modes[100:]).mean() > 0.9

@@ -4,6 +4,8 @@ TensorFlow and Mesa's software renderer each bring an LLVM, and a process with b
 actions are recorded where the policy is, and played again, from the same seeds, where none is:
 
     python -m mmaml_tf.envs.replay recording.npz animation.gif
+
+Gymnasium's RecordVideo would draw where the policy acts, and needs moviepy; a GIF needs Pillow.
 """
 
 import os

@@ -47,11 +47,8 @@ def fit_baseline(features: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) ->
       c, [tasks, F], float64.
     """
     features, targets, weights = (tf.cast(v, tf.float64) for v in (features, targets, weights))
-    weighted = features * weights[..., None]
-    gram = tf.matmul(weighted, features, transpose_a=True)
-    gram += RIDGE * tf.eye(tf.shape(features)[-1], dtype=tf.float64)
-    moments = tf.matmul(weighted, targets[..., None], transpose_a=True)
-    return tf.linalg.cholesky_solve(tf.linalg.cholesky(gram), moments)[..., 0]
+    share = tf.sqrt(weights)[..., None]
+    return tf.linalg.lstsq(share * features, share * targets[..., None], RIDGE)[..., 0]
 
 
 def generalised_advantages(

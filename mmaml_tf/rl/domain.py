@@ -14,18 +14,19 @@ from mmaml_tf import evaluation, figures, methods, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import ModulationNetwork
 from mmaml_tf.layers.modulation import modulation_of
+from mmaml_tf.modulator import Modulator
 from mmaml_tf.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
-from mmaml_tf.rl.collection import Collector
 from mmaml_tf.rl.config import EVALUATION_BATCH, RlConfig
 from mmaml_tf.rl.encoder import GRUEncoder, MomentEncoder
 from mmaml_tf.rl.export import export_policy
 from mmaml_tf.rl.figures import navigation_trajectories
-from mmaml_tf.rl.learner import Logs, MetaPolicy
-from mmaml_tf.rl.meta_trpo import MetaTrpo
+from mmaml_tf.rl.learner import MetaPolicy, MetaUpdate
+from mmaml_tf.rl.meta_trpo import MetaTrpo, no_update
 from mmaml_tf.rl.policy import GaussianPolicy
 from mmaml_tf.rl.rollouts import Rollouts
 from mmaml_tf.rl.sampler import Sampler
+from mmaml_tf.rl.tasks import GoalTasks
 from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskStream
 
@@ -84,10 +85,13 @@ class RlDomain:
         """A learner with freshly initialised weights, ready to train."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulation, encoder, modulation_network = modulation_of(config), None, None
+        modulation, modulator = modulation_of(config), None
         if modulation is not None:
-            encoder = ENCODERS[config.encoder](config.encoder_units)
-            modulation_network = ModulationNetwork(modulation, config.hidden_units)
+            encoder = config.group("modulation")
+            modulator = Modulator(
+                ENCODERS[encoder["encoder"]](encoder["encoder_units"]),
+                ModulationNetwork(modulation, config.hidden_units),
+            )
         learner = MetaPolicy(
             GaussianPolicy(config.hidden_units, self.sampler.action_size, modulation),
             InnerLoop(
@@ -97,65 +101,45 @@ class RlDomain:
                 config.inner_clip_norm,
                 config.inner_clip_value,
             ),
-            encoder,
-            modulation_network,
+            config.discount,
+            config.gae_lambda,
+            self.training_tasks,
+            self.meta_update(),
+            modulator,
         )
         learner.build_for(self.sampler.observation_size)
-        # TRPO finds the step; the optimizer takes it as it is, and counts.
+        # The optimizer counts iterations; the step is the meta-update's.
         learner.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
         learner.optimizer.build(learner.trainable_variables)
         return learner
 
-    def collector(self, learner: MetaPolicy) -> Collector:
-        """Lets the learner act and adapt as the run's settings say."""
+    def meta_update(self) -> MetaUpdate:
+        """TRPO as the run's settings say, or none where the method has none."""
+        if not self.config.has("meta_update"):
+            return no_update
+        return MetaTrpo(**self.config.group("meta_update"))
+
+    def tasks(self, goals: npt.NDArray[np.float64], rng: np.random.Generator) -> GoalTasks:
+        """The tasks of these goals, to act in as the run's settings say."""
         config = self.config
-        return Collector(
-            learner,
-            self.sampler,
-            config.rollouts,
-            config.embedding_trajectories,
-            config.discount,
-            config.gae_lambda,
+        return GoalTasks(
+            self.sampler, goals, rng, config.rollouts, config.embedding_trajectories or 0
         )
 
-    def meta_trpo(self, learner: MetaPolicy) -> MetaTrpo:
-        """The meta-update, as the run's settings say."""
-        return MetaTrpo(learner, **self.config.group("meta_update"))
+    def training_tasks(self, iteration: int) -> GoalTasks:
+        """The tasks of a meta-iteration: all its randomness is a function of (seed, iteration)."""
+        rng = np.random.default_rng([self.config.seed, TaskStream.TRAINING.value, iteration])
+        goals, _ = self.goals.sample(rng, self.config.meta_batch_size)
+        return self.tasks(goals, rng)
 
     def train(self, learner: MetaPolicy, folder: RunFolder) -> None:
-        """Trains, resuming from the folder's checkpoints; ends with the best weights.
-
-        All randomness of an iteration is a function of (seed, iteration), so a resumed run is the
-        uninterrupted one.
-        """
-        config = self.config
-        collector = self.collector(learner)
-        meta_trpo = self.meta_trpo(learner)
-
-        def meta_step(iteration: int) -> Logs:
-            rng = np.random.default_rng([config.seed, TaskStream.TRAINING.value, iteration])
-            goals, _ = self.goals.sample(rng, config.meta_batch_size)
-            collected = collector.collect(goals, [config.inner_lr] * config.inner_steps, rng)
-            if config.method == "random":
-                loss, kl = 0.0, 0.0
-                learner.optimizer.iterations.assign_add(1)
-            else:
-                _, loss, kl = meta_trpo.update(collector.experience(collected))
-            returns = collected.returns().mean(0)
-            return {
-                "loss": loss,
-                "return_before": returns[0],
-                "return_after": returns[-1],
-                "kl": kl,
-                "diverged": collected.diverged,
-            }
+        """Trains, resuming from the folder's checkpoints; ends with the best weights."""
 
         def training_return() -> float:
             return float(learner.trackers["return_after"].result())
 
-        learner.meta_step = meta_step
         picked = supervised.Validation("return_after", training_return, PICKED_BY)
-        supervised.train(learner, config, folder, lambda iteration: iteration, picked)
+        supervised.train(learner, self.config, folder, lambda iteration: iteration, picked)
         print(f"best training return: iteration {self.restore(learner, folder)}")
 
     def restore(self, learner: MetaPolicy, folder: RunFolder) -> int:
@@ -165,26 +149,25 @@ class RlDomain:
     def evaluate(self, learner: MetaPolicy) -> RlResults:
         """Adapts to `config.eval_tasks` fresh tasks and measures the return after every step."""
         config = self.config
-        collector = self.collector(learner)
         rng = np.random.default_rng([config.eval_seed, TaskStream.EVALUATION.value])
         goals, modes = self.goals.sample(rng, config.eval_tasks)
         returns, embeddings = [], []
         shown: list[Rollouts] = []
         for start in range(0, len(goals), EVALUATION_BATCH):
-            batch = goals[start : start + EVALUATION_BATCH]
-            collected = collector.collect(batch, config.eval_learning_rates, rng)
-            returns.append(collected.returns())
-            if collected.embedding is not None:
-                embeddings.append(collected.embedding.numpy())
+            tasks = self.tasks(goals[start : start + EVALUATION_BATCH], rng)
+            adaptation = learner.adapt_to(tasks, config.eval_learning_rates)
+            returns.append(tasks.returns())
+            if adaptation.embedding is not None:
+                embeddings.append(adaptation.embedding.numpy())
             if not shown:
                 shown = [
                     Rollouts(*(part[:FIGURE_TASKS, :FIGURE_ROLLOUTS] for part in rollouts))
-                    for rollouts in collected.rollouts
+                    for rollouts in tasks.rollouts
                 ]
-        tasks = evaluation.TaskResults(
+        results = evaluation.TaskResults(
             np.concatenate(returns), modes, np.concatenate(embeddings) if embeddings else None
         )
-        return RlResults(tasks, goals[:FIGURE_TASKS], shown)
+        return RlResults(results, goals[:FIGURE_TASKS], shown)
 
     def summarise(self, results: RlResults) -> pd.DataFrame:
         """The rows of evaluation.csv."""
@@ -218,10 +201,10 @@ class RlDomain:
         if self.config.animation:
             rng = np.random.default_rng([self.config.eval_seed, TaskStream.EVALUATION.value])
             goals, _ = self.goals.sample(rng, len(self.config.modes))
-            collected = self.collector(learner).collect(goals, self.config.eval_learning_rates, rng)
-            save_policy_animation(
-                learner, self.sampler, goals, collected, path.parent / "figures" / "policy.gif"
-            )
+            tasks = self.tasks(goals, rng)
+            adaptation = learner.adapt_to(tasks, self.config.eval_learning_rates)
+            path = path.parent / "figures" / "policy.gif"
+            save_policy_animation(learner, tasks, adaptation, path)
 
 
 def comparison_figures(

@@ -7,11 +7,10 @@ import tensorflow as tf
 
 from mmaml_tf.checked_inputs import Input, assert_none, signature
 from mmaml_tf.export import save
-from mmaml_tf.layers.fast_weights import BiasVector, MaterialisedWeights
 from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.policy import distribution
-from mmaml_tf.rl.rollouts import PolicyData, Rollouts
+from mmaml_tf.rl.rollouts import Rollouts
 from mmaml_tf.rl.sampler import Sampler
 
 State = dict[str, tf.Tensor]
@@ -45,6 +44,8 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     """
     center, scale = sampler.action_center, sampler.action_scale
     obs, act = sampler.observation_size, sampler.action_size
+    heads = learner.modulator.modulation_network.heads if learner.modulator else []
+    like = (learner.network.prior(), heads)  # one tau for each head
 
     def draw(outputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         policy = distribution(outputs)
@@ -86,7 +87,7 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         return state
 
     def act_(observations: tf.Tensor, seed: tf.Tensor, **state: tf.Tensor) -> State:
-        return draw(learner.outputs(observations, *_unnamed(state)), seed)
+        return draw(learner.outputs(observations, *_unnamed(state, like)), seed)
 
     def adapt(
         observations: tf.Tensor,
@@ -97,8 +98,8 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         **state: tf.Tensor,
     ) -> State:
         rollouts = played(observations, actions, rewards, mask)
-        data = PolicyData.from_rollouts(rollouts, config.discount, config.gae_lambda)
-        fast, tau = _unnamed(state)
+        data = learner.policy_data(rollouts)
+        fast, tau = _unnamed(state, like)
         alpha = config.inner_lr * tf.where(step == 0, 1.0, 0.5)
         return _named(learner.inner_step(fast, tau, data, alpha), tau)
 
@@ -135,14 +136,7 @@ def _named(fast: list[Any], tau: list[tf.Tensor] | None) -> State:
     return state
 
 
-def _unnamed(state: State) -> tuple[list[Any], list[tf.Tensor] | None]:
-    """The inverse of `_named`."""
-    fast: list[Any] = []
-    while f"fast_{len(fast)}_kernel" in state:
-        name = f"fast_{len(fast)}"
-        fast.append(MaterialisedWeights(state[f"{name}_kernel"], state[f"{name}_bias"]))
-    fast.append(BiasVector(state[f"fast_{len(fast)}_vector"]))
-    tau: list[tf.Tensor] = []
-    while f"tau_{len(tau)}" in state:
-        tau.append(state[f"tau_{len(tau)}"])
+def _unnamed(state: State, like: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any] | None]:
+    """The inverse of `_named`: fast weights and tau, structured as in `like`."""
+    fast, tau = tf.nest.pack_sequence_as(like, [state[name] for name in _named(*like)])
     return fast, tau or None

@@ -1,8 +1,9 @@
-"""The meta-learners of reinforcement learning: `MetaPolicy` is Algorithm 1 with policy gradients.
+"""The meta-learners of reinforcement learning: `MetaPolicy.train_step` is Algorithm 1.
 
-MAML is a `MetaPolicy` without an encoder, MuMoMAML one with. The meta-update is `MetaTrpo`'s.
+MAML is a `MetaPolicy` without a modulator, MuMoMAML one with.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,44 +11,62 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.rl.encoder import TrajectoryEncoder
+from mmaml_tf.modulator import Modulator
 from mmaml_tf.rl.policy import GaussianPolicy, log_prob
-from mmaml_tf.rl.rollouts import PolicyData, Rollouts
+from mmaml_tf.rl.rollouts import Experience, PolicyData, Rollouts
+from mmaml_tf.rl.sampler import Policy
+from mmaml_tf.rl.tasks import GoalTasks
+from mmaml_tf.rl.trpo import Candidate
 
-Logs = dict[str, float]
+Fast = list[Any]
+Tau = list[tf.Tensor] | None
+MetaUpdate = Callable[["MetaPolicy", Experience], Candidate]
 
 
-class Experience(NamedTuple):
-    """All that a meta-update looks at.
+def compiled_alone(method: Callable) -> Callable:
+    """Compiles a method where it is called by itself, as in acting.
+
+    Within a graph it is traced like any code: differentiated as a function of its own, it would
+    take longer to trace and ask the GRU for a derivative that it does not have.
+    """
+    compiled = tf.function(method)
+
+    @functools.wraps(method)
+    def call(self: "MetaPolicy", *args) -> Any:  # noqa: ANN002
+        # Bound by TensorFlow's own descriptor, the graphs go when the learner does.
+        chosen = method if tf.inside_function() else compiled
+        return chosen.__get__(self, type(self))(*args)
+
+    return call
+
+
+class Adaptation(NamedTuple):
+    """What a learner makes of a batch of tasks.
 
     Attributes:
-      trajectories: of the unmodulated policy, from which tau is inferred; None without encoder.
-      supports: D_train of each inner step, sampled with theta' before that step.
-      query: D_val, sampled with theta' after the last step.
+      fast: theta' after 0, 1, ..., S steps.
+      tau: modulation parameters; None without modulator.
+      embedding: v [tasks, v_dim]; None without modulator.
     """
 
-    trajectories: Rollouts | None
-    supports: tuple[PolicyData, ...]
-    query: PolicyData
-
-    def every(self, support_stride: int, query_stride: int) -> "Experience":
-        """A share of the steps; the trajectories are kept whole."""
-        return Experience(
-            self.trajectories,
-            tuple(support.every(support_stride) for support in self.supports),
-            self.query.every(query_stride),
-        )
+    fast: list[Fast]
+    tau: Tau
+    embedding: tf.Tensor | None
 
 
 class MetaPolicy(keras.Model):
-    """A policy prior theta, modulated by a task encoder (omega) where there is one.
+    """A policy prior theta, modulated (omega) where there is a modulator.
 
     Args:
       network: the policy (theta).
-      inner_loop: alpha and clipping of the policy-gradient steps.
-      encoder: trajectories -> v, or None.
-      modulation_network: v -> tau, or None.
+      inner_loop: S, alpha and clipping of the policy-gradient steps in training.
+      discount: gamma.
+      gae_lambda: lambda of generalised advantage estimation.
+      draw_tasks: iteration -> the tasks to train on, a pure function, so that a resumed run meets
+        the tasks and the noise that an uninterrupted one would have met.
+      meta_update: changes theta and omega by what an iteration experienced; returns the surrogate
+        loss and the policies' divergence there.
+      modulator: trajectories -> (tau, v), or None.
     """
 
     METRICS = ("loss", "return_before", "return_after", "kl", "diverged")
@@ -56,16 +75,21 @@ class MetaPolicy(keras.Model):
         self,
         network: GaussianPolicy,
         inner_loop: InnerLoop,
-        encoder: TrajectoryEncoder | None = None,
-        modulation_network: ModulationNetwork | None = None,
+        discount: float,
+        gae_lambda: float,
+        draw_tasks: Callable[[int], GoalTasks],
+        meta_update: MetaUpdate,
+        modulator: Modulator | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.network = network
         self.inner_loop = inner_loop
-        self.encoder = encoder
-        self.modulation_network = modulation_network
-        self.meta_step: Callable[[int], Logs] | None = None
+        self.discount = discount
+        self.gae_lambda = gae_lambda
+        self.draw_tasks = draw_tasks
+        self.meta_update = meta_update
+        self.modulator = modulator
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.METRICS}
 
     @property
@@ -78,34 +102,130 @@ class MetaPolicy(keras.Model):
         """What to name when a metric is not finite: the iteration just made."""
         return int(self.optimizer.iterations)
 
+    @property
+    def learning_rates(self) -> list[float]:
+        """alpha of each of the S steps in training."""
+        return [self.inner_loop.learning_rate] * self.inner_loop.num_steps
+
     def build_for(self, observation_size: int) -> None:
         """Creates theta (and omega) for observations of this width."""
         self.network.build((None, None, observation_size))
-        self.network.built = True
-        if self.encoder is not None and self.modulation_network is not None:
+        if self.modulator is not None:
             step_size = observation_size + self.network.output_units + 1
-            self.encoder.build((None, None, None, step_size))
-            self.encoder.built = True
-            self.modulation_network.build((None, self.encoder.output_units))
-            self.modulation_network.built = True
+            self.modulator.build((None, None, None, step_size))
         self.built = True
 
-    def modulate(
-        self, trajectories: Rollouts | None
-    ) -> tuple[list[tf.Tensor] | None, tf.Tensor | None]:
-        """The modulation parameters tau and the task embedding v; (None, None) without encoder."""
-        if self.encoder is None or self.modulation_network is None or trajectories is None:
-            return None, None
-        embedding = self.encoder(trajectories)
-        return self.modulation_network(embedding), embedding
+    def train_step(self, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One iteration of [MuMoMAML] Algorithm 1 with policy gradients.
 
-    def inner_step(
+        It acts in environments, so it runs outside the graph.
+        """
+        # Draw tasks T_j ~ p(T).
+        tasks = self.draw_tasks(int(iteration))
+        # Explore with theta, and infer tau = {tau_i} from the trajectories.
+        trajectories = self.explore(tasks)
+        tau, _ = self.modulate(trajectories)
+        # S times: D_train by acting with theta'_j, theta'_j = theta'_j + alpha grad gain(D_train).
+        fast, supports = self.adapt(
+            tau, lambda fast: self.act(tasks, fast, tau), self.learning_rates
+        )
+        # D_val by acting with the adapted theta'_j.
+        query = self.act(tasks, fast[-1], tau)
+        # Update theta and omega by the gain of all pi(a | s; theta'_j, tau) on D_val, and count.
+        update = self.meta_update(self, Experience(trajectories, supports, query))
+        self.optimizer.iterations.assign_add(1)
+
+        returns = tasks.returns().mean(0)
+        values = (update.loss, returns[0], returns[-1], update.kl, tasks.diverged)
+        for tracker, value in zip(self.metrics, values, strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.metrics}
+
+    def adapt(
         self,
-        fast: list[Any],
-        tau: list[tf.Tensor] | None,
-        support: PolicyData,
-        learning_rate: float | tf.Tensor | None = None,
-    ) -> list[Any]:
+        tau: Tau,
+        support_of: Callable[[Fast], PolicyData],
+        learning_rates: Sequence[float],
+    ) -> tuple[list[Fast], tuple[PolicyData, ...]]:
+        """The S steps, of acting as of differentiating.
+
+        Args:
+          tau: modulation parameters.
+          support_of: theta' -> D_train of the next step: met by acting with theta', or recorded.
+          learning_rates: alpha of each step.
+
+        Returns:
+          theta' after 0, 1, ..., S steps, and the D_train of each step.
+        """
+        trajectory, supports = [self.network.prior()], []
+        for learning_rate in learning_rates:
+            supports.append(support_of(trajectory[-1]))
+            alpha = tf.constant(learning_rate, supports[-1].observations.dtype)
+            trajectory.append(self.inner_step(trajectory[-1], tau, supports[-1], alpha))
+        return trajectory, tuple(supports)
+
+    def replay(self, experience: Experience, at: Fast | None = None) -> tuple[tf.Tensor, Fast]:
+        """What a recorded iteration makes of theta and omega, differentiable in them.
+
+        Args:
+          experience: of the iteration.
+          at: theta' whose values count instead; the derivatives are those of the replayed one.
+
+        Returns:
+          z, the adapted policies' outputs on D_val [tasks, N, 2 act], and theta'.
+        """
+        tau, _ = self.modulate(experience.trajectories)
+        recorded = iter(experience.supports)
+        trajectory, _ = self.adapt(tau, lambda _: next(recorded), self.learning_rates)
+        fast = trajectory[-1]
+        if at is not None:
+            fast = tf.nest.map_structure(
+                lambda exact, own: own + tf.stop_gradient(exact - own), at, fast
+            )
+        return self.outputs(experience.query.observations, fast, tau), fast
+
+    def adapt_to(self, tasks: GoalTasks, learning_rates: Sequence[float]) -> Adaptation:
+        """Adapts to tasks and acts in them after every step; as in training, but for the update.
+
+        Args:
+          tasks: fresh ones; they keep what is met.
+          learning_rates: alpha of each step.
+        """
+        tau, embedding = self.modulate(self.explore(tasks))
+        fast, _ = self.adapt(tau, lambda fast: self.act(tasks, fast, tau), learning_rates)
+        self.act(tasks, fast[-1], tau)
+        return Adaptation(fast, tau, embedding)
+
+    def explore(self, tasks: GoalTasks) -> Rollouts | None:
+        """Trajectories of the unmodulated policy theta; None without modulator."""
+        if self.modulator is None:
+            return None
+        return tasks.explore(self.policy(self.network.prior(), None))
+
+    def act(self, tasks: GoalTasks, fast: Fast, tau: Tau) -> PolicyData:
+        """Episodes of theta' modulated by tau."""
+        return self.policy_data(tasks.act(self.policy(fast, tau)))
+
+    def policy(self, fast: Fast, tau: Tau) -> Policy:
+        """A policy for the sampler."""
+        return lambda observations: self.outputs(observations, fast, tau).numpy()
+
+    @compiled_alone
+    def modulate(self, trajectories: Rollouts | None) -> tuple[Tau, tf.Tensor | None]:
+        """The modulation parameters tau and the task embedding v; (None, None) without."""
+        if self.modulator is None or trajectories is None:
+            return None, None
+        return self.modulator(trajectories)
+
+    @compiled_alone
+    def policy_data(self, rollouts: Rollouts) -> PolicyData:
+        """Episodes prepared for policy gradients."""
+        return PolicyData.from_rollouts(rollouts, self.discount, self.gae_lambda)
+
+    @compiled_alone
+    def inner_step(
+        self, fast: Fast, tau: Tau, support: PolicyData, learning_rate: tf.Tensor
+    ) -> Fast:
         """theta'' = theta' + alpha grad_theta' sum_n w_n A_n log pi(a_n | s_n; theta', tau).
 
         REINFORCE with a baseline: [MAML] Algorithm 3, line 6.
@@ -119,24 +239,7 @@ class MetaPolicy(keras.Model):
             self.network, fast, tau, support.observations, loss, learning_rate
         )[0]
 
-    def adapted(
-        self, tau: list[tf.Tensor] | None, supports: Sequence[PolicyData], fast: list[Any]
-    ) -> list[Any]:
-        """theta' after one step on each of the support sets, from `fast`."""
-        for support in supports:
-            fast = self.inner_step(fast, tau, support)
-        return fast
-
-    def outputs(
-        self, observations: tf.Tensor, fast: list[Any], tau: list[tf.Tensor] | None
-    ) -> tf.Tensor:
+    @compiled_alone
+    def outputs(self, observations: tf.Tensor, fast: Fast, tau: Tau) -> tf.Tensor:
         """Means and log sigmas: [tasks, N, obs] -> [tasks, N, 2 act]."""
         return self.network.forward(observations, fast, tau)[0]
-
-    def train_step(self, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One meta-iteration, outside the graph: `meta_step` plays in environments."""
-        if self.meta_step is None:
-            raise ValueError("give the learner a meta_step before training it")
-        for name, value in self.meta_step(int(iteration)).items():
-            self.trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}

@@ -12,14 +12,15 @@ second derivative: at the old policy they are equal, and it takes a lower order 
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from mmaml_tf.meta_learners import reject_missing
 from mmaml_tf.rl import policy, trpo
-from mmaml_tf.rl.learner import Experience, MetaPolicy
-from mmaml_tf.rl.rollouts import PolicyData
+from mmaml_tf.rl.learner import MetaPolicy
+from mmaml_tf.rl.rollouts import Experience, PolicyData
 
 
 def surrogate_loss(outputs: tf.Tensor, old_outputs: tf.Tensor, query: PolicyData) -> tf.Tensor:
@@ -85,11 +86,11 @@ def linear_map(
     return z, push, pull
 
 
+@dataclass(eq=False)  # compiled per instance
 class MetaTrpo:
     """Updates a learner from the experience of one meta-iteration.
 
-    Args:
-      learner: built, with an optimizer that takes the step as it is (SGD with rate 1).
+    Attributes:
       max_kl: limit of the mean divergence of the adapted policies.
       cg_iterations: of conjugate gradients.
       cg_damping: added to F's diagonal.
@@ -98,104 +99,91 @@ class MetaTrpo:
       query_stride: F is averaged over every so many-th query step.
     """
 
-    def __init__(
-        self,
-        learner: MetaPolicy,
-        max_kl: float,
-        cg_iterations: int = 10,
-        cg_damping: float = 1e-2,
-        support_stride: int = 1,
-        query_stride: int = 1,
-    ):
-        self.learner = learner
-        self.max_kl = max_kl
-        self.cg_iterations = cg_iterations
-        self.cg_damping = cg_damping
-        self.support_stride = support_stride
-        self.query_stride = query_stride
-        self.variables = [variable.value for variable in learner.trainable_variables]
-        self.gradient = tf.function(self._gradient)
-        self.full_step = tf.function(self._full_step)
-        self.evaluate = tf.function(self._evaluate)
+    max_kl: float
+    cg_iterations: int = 10
+    cg_damping: float = 1e-2
+    support_stride: int = 1
+    query_stride: int = 1
 
-    def update(self, experience: Experience) -> trpo.Candidate:
-        """One TRPO step, taken through the learner's optimizer, which counts it too."""
-        loss, gradient, old_outputs, fast = self.gradient(experience)
+    def __call__(self, learner: MetaPolicy, experience: Experience) -> trpo.Candidate:
+        """Takes one TRPO step on the variables of a built learner."""
+        loss, gradient, old_outputs, fast = self.gradient(learner, experience)
         with without_graph_rewriting():
-            step = self.full_step(experience, gradient, fast)
-        before = [tf.identity(variable) for variable in self.variables]
-        parts = trpo.unflatten(step, self.variables)
+            step = self.full_step(learner, experience, gradient, fast)
+        variables = variables_of(learner)
+        before = [tf.identity(variable) for variable in variables]
+        parts = trpo.unflatten(step, variables)
 
         def evaluate(fraction: float) -> tuple[float, float]:
-            for variable, value, part in zip(self.variables, before, parts, strict=True):
+            for variable, value, part in zip(variables, before, parts, strict=True):
                 variable.assign(value + fraction * part)
-            new_loss, kl = self.evaluate(experience, old_outputs)
+            new_loss, kl = self.evaluate(learner, experience, old_outputs)
             return float(new_loss), float(kl)
 
         chosen = trpo.line_search(evaluate, float(loss), self.max_kl)
-        for variable, value in zip(self.variables, before, strict=True):
-            variable.assign(value)
-        gradients = [-chosen.fraction * part for part in parts]
-        if chosen.fraction == 0.0:  # the direction may not be finite, and 0 * inf is not 0
-            gradients = [tf.zeros_like(part) for part in parts]
-        self.learner.optimizer.apply_gradients(
-            zip(gradients, self.learner.trainable_variables, strict=True)
-        )
+        if chosen.fraction == 0.0:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
         return chosen
 
-    def _adapted_outputs(self, experience: Experience) -> tuple[tf.Tensor, list[Any]]:
-        """z and theta' as functions of theta and omega."""
-        tau, _ = self.learner.modulate(experience.trajectories)
-        fast = self.learner.adapted(tau, experience.supports, self.learner.network.prior())
-        return self.learner.outputs(experience.query.observations, fast, tau), fast
-
-    def _gradient(self, experience: Experience) -> tuple:
+    @tf.function
+    def gradient(self, learner: MetaPolicy, experience: Experience) -> tuple:
         """L, its gradient [n], z_old and theta'."""
+        variables = variables_of(learner)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self.variables)
-            outputs, fast = self._adapted_outputs(experience)
+            tape.watch(variables)
+            outputs, fast = learner.replay(experience)
             old_outputs = tf.stop_gradient(outputs)
             loss = surrogate_loss(outputs, old_outputs, experience.query)
-        gradients = tape.gradient(loss, self.variables)
-        reject_missing(self.learner.trainable_variables, gradients)
+        gradients = tape.gradient(loss, variables)
+        reject_missing(learner.trainable_variables, gradients)
         return loss, trpo.flatten(gradients), old_outputs, fast
 
-    def fisher(self, experience: Experience, fast: list[Any]) -> Callable[[tf.Tensor], tf.Tensor]:
+    def fisher(
+        self, learner: MetaPolicy, experience: Experience, fast: list[Any]
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
         """v -> (F + damping) v, [n] to [n], at the adapted policy `fast`."""
         thin = experience.every(self.support_stride, self.query_stride)
-
-        def forward() -> tf.Tensor:
-            tau, _ = self.learner.modulate(thin.trajectories)
-            thin_fast = self.learner.adapted(tau, thin.supports, self.learner.network.prior())
-            # The value of the exact theta' with the derivatives of the thin one.
-            shifted = tf.nest.map_structure(
-                lambda exact, cheap: cheap + tf.stop_gradient(exact - cheap), fast, thin_fast
-            )
-            return self.learner.outputs(thin.query.observations, shifted, tau)
-
-        outputs, push, pull = linear_map(self.variables, forward)
+        variables = variables_of(learner)
+        outputs, push, pull = linear_map(variables, lambda: learner.replay(thin, at=fast)[0])
         num_tasks = tf.cast(tf.shape(outputs)[0], outputs.dtype)
         weights = thin.query.weights[..., None] / num_tasks
 
         def product(vector: tf.Tensor) -> tf.Tensor:
-            tangent = push(trpo.unflatten(vector, self.variables))
+            tangent = push(trpo.unflatten(vector, variables))
             pulled = pull(weights * policy.fisher_product(outputs, tangent))
             return trpo.flatten(pulled) + self.cg_damping * vector
 
         return product
 
-    def _full_step(self, experience: Experience, gradient: tf.Tensor, fast: list[Any]) -> tf.Tensor:
+    @tf.function
+    def full_step(
+        self, learner: MetaPolicy, experience: Experience, gradient: tf.Tensor, fast: list[Any]
+    ) -> tf.Tensor:
         """The step [n] along -F^-1 dL whose quadratic divergence 1/2 x^T F x is `max_kl`."""
-        product = self.fisher(experience, fast)
-        direction, residual = trpo.conjugate_gradient(product, -gradient, self.cg_iterations)
+        product = self.fisher(learner, experience, fast)
+        found = tf.linalg.experimental.conjugate_gradient(
+            trpo.SymmetricOperator(product, gradient), -gradient, max_iter=self.cg_iterations
+        )
         # x^T F x without another product: F x = b - r.
-        curvature = tf.tensordot(direction, -gradient - residual, 1)
-        return direction * tf.sqrt(2.0 * self.max_kl / curvature)
+        curvature = tf.tensordot(found.x, -gradient - found.r, 1)
+        return found.x * tf.sqrt(2.0 * self.max_kl / curvature)
 
-    def _evaluate(
-        self, experience: Experience, old_outputs: tf.Tensor
+    @tf.function
+    def evaluate(
+        self, learner: MetaPolicy, experience: Experience, old_outputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """L and the mean divergence at the variables' present values."""
-        outputs, _ = self._adapted_outputs(experience)
+        outputs, _ = learner.replay(experience)
         divergence = task_mean(policy.kl_divergence(old_outputs, outputs), experience.query)
         return surrogate_loss(outputs, old_outputs, experience.query), divergence
+
+
+def no_update(learner: MetaPolicy, experience: Experience) -> trpo.Candidate:
+    """Leaves a learner as it is: the meta-update of random weights."""
+    return trpo.Candidate(fraction=0.0, loss=0.0, kl=0.0)
+
+
+def variables_of(learner: MetaPolicy) -> list[tf.Variable]:
+    """theta and omega, as TensorFlow's variables."""
+    return [variable.value for variable in learner.trainable_variables]

@@ -71,3 +71,25 @@ class PolicyData(NamedTuple):
         thinned = type(self)(*(values[:, ::stride] for values in self))
         total = tf.reduce_sum(thinned.weights, 1, keepdims=True)
         return thinned._replace(weights=tf.math.divide_no_nan(thinned.weights, total))
+
+
+class Experience(NamedTuple):
+    """All that a meta-update looks at.
+
+    Attributes:
+      trajectories: of the unmodulated policy, from which tau is inferred; None without modulator.
+      supports: D_train of each inner step, sampled with theta' before that step.
+      query: D_val, sampled with theta' after the last step.
+    """
+
+    trajectories: Rollouts | None
+    supports: tuple[PolicyData, ...]
+    query: PolicyData
+
+    def every(self, support_stride: int, query_stride: int) -> Self:
+        """A share of the steps; the trajectories are kept whole."""
+        return type(self)(
+            self.trajectories,
+            tuple(support.every(support_stride) for support in self.supports),
+            self.query.every(query_stride),
+        )

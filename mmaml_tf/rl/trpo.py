@@ -1,4 +1,4 @@
-"""Trust-region pieces that know nothing of policies: conjugate gradients and the line search.
+"""Trust-region pieces that know nothing of policies: vectors, operators and the line search.
 
 Schulman et al. 2015, Trust Region Policy Optimization, appendix C.
 """
@@ -21,46 +21,24 @@ def unflatten(vector: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.reshape(piece, part.shape) for piece, part in zip(pieces, like, strict=True)]
 
 
-class Solution(NamedTuple):
-    """What conjugate gradients found.
-
-    Attributes:
-      x: [n].
-      residual: b - A x, [n].
-    """
-
-    x: tf.Tensor
-    residual: tf.Tensor
-
-
-def conjugate_gradient(
-    product: Callable[[tf.Tensor], tf.Tensor],
-    b: tf.Tensor,
-    iterations: int,
-    tolerance: float = 1e-10,
-) -> Solution:
-    """Solves A x = b for a symmetric positive definite A.
+class SymmetricOperator(tf.linalg.LinearOperator):
+    """A symmetric positive definite matrix A, known by its products alone.
 
     Args:
       product: v -> A v, [n] to [n]; part of a graph if this is.
-      b: [n].
-      iterations: at most.
-      tolerance: stops at |b - A x|^2 below this.
+      like: any vector [n].
     """
 
-    def unfinished(i: tf.Tensor, x: tf.Tensor, r: tf.Tensor, p: tf.Tensor, rr: tf.Tensor):  # noqa: ANN202
-        return (i < iterations) & (rr > tolerance)
+    def __init__(self, product: Callable[[tf.Tensor], tf.Tensor], like: tf.Tensor):
+        super().__init__(like.dtype, is_self_adjoint=True, is_positive_definite=True)
+        self._product = product
+        self._size = like.shape[0]
 
-    def body(i: tf.Tensor, x: tf.Tensor, r: tf.Tensor, p: tf.Tensor, rr: tf.Tensor) -> tuple:
-        z = product(p)
-        step = rr / tf.tensordot(p, z, 1)
-        x, r = x + step * p, r - step * z
-        new_rr = tf.tensordot(r, r, 1)
-        return i + 1, x, r, r + new_rr / rr * p, new_rr
+    def _shape(self) -> tf.TensorShape:
+        return tf.TensorShape([self._size, self._size])
 
-    start = (tf.constant(0), tf.zeros_like(b), b, b, tf.tensordot(b, b, 1))
-    _, x, residual, _, _ = tf.while_loop(unfinished, body, start)
-    return Solution(x, residual)
+    def _matmul(self, x: tf.Tensor, adjoint: bool = False, adjoint_arg: bool = False) -> tf.Tensor:
+        return self._product(x[:, 0])[:, None]  # asked for by `matvec`, in one column
 
 
 class Candidate(NamedTuple):
