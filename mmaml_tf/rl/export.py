@@ -6,9 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from mmaml_tf.export import checked
-from mmaml_tf.layers.fast_weights import BiasVector, MaterialisedWeights
 from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.rl.learner import MetaPolicy
+from mmaml_tf.rl.mlp import BiasVector, MaterialisedWeights
 from mmaml_tf.rl.policy import distribution
 from mmaml_tf.rl.rollouts import PolicyData, Rollouts
 from mmaml_tf.rl.sampler import Sampler
