@@ -1,6 +1,5 @@
 """Layers with fast weights and modulations, against hand-computed numbers."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf

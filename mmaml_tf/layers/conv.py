@@ -5,13 +5,11 @@ one task) is one ordinary convolution. One kernel per task is a batched product 
 kernels: a GPU runs it at full width, while on a CPU a loop over tasks is faster (`task_mapping`).
 """
 
-import keras
 import tensorflow as tf
+from keras.layers import Conv2D
 
 from mmaml_tf.layers.modulation import over_positions
 from mmaml_tf.layers.rules import LayerCall, rule_for
-
-Conv2D = keras.layers.Conv2D
 
 
 def is_plain(layer: Conv2D) -> bool:
@@ -45,15 +43,10 @@ def convolved(layer: Conv2D, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Returns:
       [tasks, N, H', W', filters].
     """
-    if kernel.shape[0] == 1:
+    # TensorFlow's own has no gradient on a CPU where it is dilated.
+    if kernel.shape[0] == 1 and max(layer.dilation_rate) == 1:
         images = tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))
-        z = tf.nn.conv2d(
-            images,
-            tf.squeeze(kernel, 0),
-            layer.strides,
-            layer.padding.upper(),
-            dilations=layer.dilation_rate,
-        )
+        z = tf.nn.conv2d(images, tf.squeeze(kernel, 0), layer.strides, layer.padding.upper())
         return tf.reshape(z, tf.concat([tf.shape(x)[:2], tf.shape(z)[1:]], 0))
     columns, sizes = patches(layer, x)
     z = tf.matmul(columns, tf.reshape(kernel, [-1, columns.shape[-1], layer.filters]))

@@ -27,7 +27,7 @@ def one_by_one(call: LayerCall, *args: Any, **kwargs: Any) -> Any:
             filled[index] = value
         task_args, task_kwargs = keras.tree.pack_sequence_as(structure, filled)
         outputs, _ = layer.stateless_call(
-            task_weights, state, *task_args, **task_kwargs, **in_training(layer, kwargs)
+            task_weights, state, *task_args, **task_kwargs, **in_training(layer)
         )
         return outputs
 

@@ -23,16 +23,17 @@ def folded(call: LayerCall, *args: Any, **kwargs: Any) -> Any:
         return tf.reshape(value, tf.concat([tf.stack(lead), tf.shape(value)[1:]], 0))
 
     args, kwargs = keras.tree.map_structure(fold, (args, kwargs))
-    outputs = call.layer(*args, **kwargs, **in_training(call.layer, kwargs))
+    outputs = call.layer(*args, **kwargs, **in_training(call.layer))
     return keras.tree.map_structure(unfold, outputs)
 
 
-def in_training(layer: Any, kwargs: dict[str, Any]) -> dict[str, bool]:
-    """`training=True` for a layer that asks for it and isn't told: models always run so."""
-    asks = isinstance(layer, keras.layers.Layer) and "training" in inspect.signature(
-        layer.call
-    ).parameters
-    return {"training": True} if asks and "training" not in kwargs else {}
+def in_training(layer: Any) -> dict[str, bool]:
+    """`training=True` for a layer that asks for it: models always run so."""
+    asks = (
+        isinstance(layer, keras.layers.Layer)
+        and "training" in inspect.signature(layer.call).parameters
+    )
+    return {"training": True} if asks else {}
 
 
 def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:

@@ -9,17 +9,17 @@ mean inside the variance: the first derivative does not need it, and the second 
 """
 
 import math
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
+from keras.layers import BatchNormalization, GroupNormalization, LayerNormalization
 
 from mmaml_tf.layers import conv
 from mmaml_tf.layers.modulation import over_positions
 from mmaml_tf.layers.rules import LayerCall, rule_for
 
-BatchNormalization = keras.layers.BatchNormalization
-LayerNormalization = keras.layers.LayerNormalization
-GroupNormalization = keras.layers.GroupNormalization
+Factor: TypeAlias = tf.Tensor | float
 
 
 def _normalises_channels(layer: BatchNormalization | GroupNormalization) -> bool:
@@ -64,9 +64,6 @@ def conv_batch_norm(call: LayerCall, x: tf.Tensor) -> tf.Tensor:
     return call.modulated(_normalised(call, z, scale, shift))
 
 
-Factor = tf.Tensor | float
-
-
 def _scale_and_shift(call: LayerCall) -> tuple[Factor, Factor]:
     """Of the layer, [1 or tasks, channels]; 1 and 0 where it has none."""
     parts = iter(call.weights)
@@ -97,7 +94,8 @@ def _from_patches(
     covariance = tf.matmul(centred, centred, transpose_a=True) / count
     weights = tf.reshape(kernel, [-1, patches.shape[-1], filters])
     variance = tf.reduce_sum(weights * tf.matmul(covariance, weights), 1)
-    weights *= (scale * tf.math.rsqrt(variance + call.layer.epsilon))[:, None]
+    gain: tf.Tensor = scale * tf.math.rsqrt(variance + call.layer.epsilon)
+    weights *= gain[:, None]
     bias = -tf.matmul(mean, weights)
     if tf.is_tensor(shift):
         bias += shift[:, None]

@@ -131,10 +131,11 @@ class LayerCall:
     def modulated(self, z: tf.Tensor) -> tf.Tensor:
         """z [tasks, N, ..., units] modulated, if this is a site: to be called on what goes into
         the layer's own activation. A rule that doesn't is modulated at its output."""
-        if self.is_modulated or self.site is None or self.run.tau is None:
+        modulation = self.run.modulation
+        if self.is_modulated or self.site is None or self.run.tau is None or modulation is None:
             return z
         self.is_modulated = True
-        return self.run.modulation(z, self.run.tau[self.site])
+        return modulation(z, self.run.tau[self.site])
 
     def with_affine_modulation(self, scale: Any, shift: Any) -> tuple[Any, Any]:
         """A scale and a shift per channel, [1 or tasks, channels] or numbers, with an affine

@@ -181,7 +181,9 @@ def _difference(network: "TaskNetwork", model: keras.Model, attempt: int) -> _Pr
         score = tf.reduce_sum(keras_view.weights * after)
     slopes = meta_tape.gradient(score, theta, unconnected_gradients="zero")
     expected_after, expected_score = keras_view.adapted(theta)
-    if not _close(before, keras_view.before) or not _close(after, expected_after):
+    shared = network.forward(support_x, network.prior())[0]
+    expected = [(shared, keras_view.before), (before, keras_view.before), (after, expected_after)]
+    if not all(_close(*pair) for pair in expected):
         return OTHER_OUTPUTS
     directions = [_direction(variable, rng) for variable in theta]
     pairs = list(zip(theta, directions, strict=True))

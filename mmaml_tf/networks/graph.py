@@ -14,7 +14,7 @@ class Call:
     Attributes:
       operation: what is called.
       args: symbolic tensors, possibly nested, and constants.
-      kwargs: likewise, without those that are None.
+      kwargs: likewise, without those that are None, and without `training`.
       outputs: symbolic tensors.
     """
 
@@ -85,15 +85,15 @@ def recorded(model: keras.Model) -> Graph:
 
     def record(stand_in: _StandIn, *args: Any, **kwargs: Any) -> Any:
         outputs = stand_in(*args, **kwargs)
-        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        # A model that runs in training mode tells every layer so, whatever the call says.
+        kwargs = {n: value for n, value in kwargs.items() if value is not None and n != "training"}
         call = Call(stand_in.operation, args, kwargs, keras.tree.flatten(outputs))
         if not has_graph(call.operation):
             calls.append(call)
             return outputs
         if not all(symbolic(value) for value in keras.tree.flatten((args, kwargs))):
             raise ValueError(
-                f"{call.operation.name}: a model within a model must be called on tensors alone, "
-                "without training=... or other settings"
+                f"{call.operation.name}: a model within a model must be called on tensors alone"
             )
         inner = recorded(call.operation)
         ends = zip(inner.inputs + inner.outputs, call.inputs() + call.outputs, strict=True)

@@ -1,12 +1,13 @@
 """The papers' base networks and the image encoder, as plain Keras models."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import keras
 
 from mmaml_tf.layers.appended import BiasTransformation, LogStddev
 
-Initializer = str | keras.initializers.Initializer
+Initializer: TypeAlias = str | keras.initializers.Initializer
 
 
 def mlp(

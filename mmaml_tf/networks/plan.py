@@ -139,7 +139,7 @@ def rule_of(call: Call) -> Rule:
     """How a call runs by itself.
 
     A layer that is frozen runs with its own weights, as one that has none. One that is called with
-    settings of its own (`training=False`) runs as it is.
+    settings of its own runs as it is.
     """
     operation = call.operation
     if getattr(operation, "variables", None) and not operation.trainable:

@@ -4,8 +4,10 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
-from mmaml_tf.networks.graph import Call, Graph, has_graph
+from mmaml_tf.layers.folded import in_training
+from mmaml_tf.networks.graph import Call, Graph, has_graph, symbolic
 
 
 def refuse_without_graph(model: Any) -> None:
@@ -75,13 +77,33 @@ def _refuse_mixing(call: Call) -> None:
 
 
 def _refuse_drawing(call: Call) -> None:
-    layer = call.operation
-    weights = {id(variable) for variable in layer.non_trainable_weights}
-    if any(id(variable) not in weights for variable in layer.non_trainable_variables):
+    if _draws(call):
         raise ValueError(
             f"{_named(call)}: draws random numbers, and would draw the same ones for ever in a "
             "meta-learned model; leave it out"
         )
+
+
+def _draws(call: Call) -> bool:
+    """Whether the state of a random generator moves on: some layers have one that they don't use,
+    as recurrent ones without dropout."""
+    layer = call.operation
+    state = layer.non_trainable_variables
+    weights = {id(variable) for variable in layer.non_trainable_weights}
+    generators = [i for i, variable in enumerate(state) if id(variable) not in weights]
+    if not generators:
+        return False
+    args, kwargs = keras.tree.map_structure(_zeros_like, (call.args, call.kwargs))
+    _, after = layer.stateless_call(
+        layer.trainable_variables, state, *args, **kwargs, **in_training(layer)
+    )
+    return any(np.any(after[i] != state[i].numpy()) for i in generators)
+
+
+def _zeros_like(value: Any) -> Any:
+    if not symbolic(value):
+        return value
+    return keras.ops.zeros([size or 2 for size in value.shape], value.dtype)
 
 
 def _refuse_masking(call: Call) -> None:

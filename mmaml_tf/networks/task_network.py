@@ -109,7 +109,9 @@ class TaskNetwork(BaseNetwork):
         wanted = self.model.input_shape[1:]
         given = tuple(input_shape[2:])
         pairs = zip(wanted, given, strict=False)
-        if len(wanted) != len(given) or any(None not in pair and len({*pair}) > 1 for pair in pairs):
+        if len(wanted) != len(given) or any(
+            None not in pair and len({*pair}) > 1 for pair in pairs
+        ):
             raise ValueError(
                 f"{self.model.name}: takes examples of shape {wanted}, not {given}; make the model "
                 "for the tasks' inputs"
@@ -139,7 +141,8 @@ class TaskNetwork(BaseNetwork):
         for rule, layer in zip(self.plan.rules, self.plan.layers, strict=True):
             rows = self.plan.rows_per_example(layer)
             if rule.at_outputs and self.rows_seen is not None and rows is not None:
-                forms.append(weights_form(*layer.kernel.shape, self.rows_seen * rows))
+                fan_in, fan_out = layer.kernel.shape
+                forms.append(weights_form(fan_in, fan_out, self.rows_seen * rows))
             else:
                 forms.append(TaskWeights)
         return forms

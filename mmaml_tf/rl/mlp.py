@@ -1,4 +1,4 @@
-"""The policy's network with its own layers, until the policy is a Keras model (`gaussian_policy`)."""
+"""The policy's network, until the policy is a Keras model (`gaussian_policy`)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
@@ -26,9 +26,7 @@ class MaterialisedWeights(NamedTuple):
         """W' - step_size * gradient. `step_size` is a scalar or [tasks]."""
         kernel, bias = gradient.formed().parts
         step_size = tf.reshape(step_size, [-1, 1])
-        return type(self)(
-            self.kernel - step_size[:, None] * kernel, self.bias - step_size * bias
-        )
+        return type(self)(self.kernel - step_size[:, None] * kernel, self.bias - step_size * bias)
 
 
 class BiasVector(NamedTuple):
