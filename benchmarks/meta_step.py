@@ -16,14 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import keras
 import tensorflow as tf
 
 from data.regression import MIXTURES
-from mmaml_tf import supervised
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.keras_network import KerasNetwork
-from mmaml_tf.meta_learners import MAML, MetaLearner, mean_squared_error
+from mmaml_tf.meta_learners import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
 from mmaml_tf.regression.domain import RegressionDomain
 
@@ -36,19 +32,6 @@ def domain(method: str, **settings) -> RegressionDomain:
     return RegressionDomain(RegressionConfig(**(paper | settings)), MIXTURE)
 
 
-def naive_maml() -> MetaLearner:
-    """MAML on an ordinary Keras model, one task after the other in tf.map_fn."""
-    config = domain("maml").config
-    layers = [keras.layers.Dense(units, activation="relu") for units in config.hidden_units]
-    model = keras.Sequential([keras.Input([1]), *layers, keras.layers.Dense(1)])
-    learner = MAML(
-        KerasNetwork(model), InnerLoop(config.inner_steps, config.inner_lr), mean_squared_error
-    )
-    learner.build_for(x_dim=1, y_dim=1)
-    supervised.compile_learner(learner, config)
-    return learner
-
-
 VARIANTS: dict[str, Callable[[], MetaLearner]] = {
     "film_factored": lambda: domain("mumomaml", inner_clip_norm=None).build_learner(),
     "film_materialised": lambda: domain(
@@ -57,7 +40,6 @@ VARIANTS: dict[str, Callable[[], MetaLearner]] = {
     "film_factored_clipped": lambda: domain("mumomaml").build_learner(),
     "maml": lambda: domain("maml").build_learner(),
     "multi_maml": lambda: domain("multi_maml").build_learner(),
-    "maml_map_fn": naive_maml,
 }
 
 

@@ -1,4 +1,4 @@
-"""MAML on an ordinary Keras model: no custom layers, any architecture, second order.
+"""MAML on an ordinary Keras model: any architecture, all tasks at once, second order.
 
 python examples/own_keras_model.py
 """
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from data.regression import MIXTURES
 from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.keras_network import KerasNetwork
 from mmaml_tf.meta_learners import MAML, mean_squared_error
+from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import TaskStream
 
 
@@ -30,7 +30,7 @@ def main(iterations: int = 1500) -> list[float]:
     """Meta-trains on sinusoids; returns the mean query loss of every 100 iterations."""
     keras.utils.set_random_seed(0)
     learner = MAML(
-        KerasNetwork(model()), InnerLoop(num_steps=1, learning_rate=0.05), mean_squared_error
+        TaskNetwork(model()), InnerLoop(num_steps=1, learning_rate=0.05), mean_squared_error
     )
     learner.build_for(x_dim=1, y_dim=1)
     learner.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.base_network import BaseNetwork
+from mmaml_tf.networks.base_network import BaseNetwork
 
 TaskLoss = Callable[[tf.Tensor], tf.Tensor]
 
@@ -49,8 +49,8 @@ class InnerLoop:
           network: the base network f.
           fast: theta'.
           tau: modulation parameters, or None.
-          x: support inputs, [tasks, K, in_dim].
-          loss: outputs [tasks, K, out_dim] -> each task's loss [tasks].
+          x: support inputs, [tasks, K, ...].
+          loss: outputs [tasks, K, ...] -> each task's loss [tasks].
           learning_rate: alpha for this step; the loop's own by default.
 
         Returns:
@@ -62,11 +62,12 @@ class InnerLoop:
             total = tf.reduce_sum(losses)
         gradients = network.gradients(trace, tape.gradient(total, network.leaves(trace)))
         if self.first_order:
-            gradients = tf.nest.map_structure(tf.stop_gradient, gradients)
+            gradients = [gradient.constant() for gradient in gradients]
         if self.clip_value is not None:
             gradients = [g.formed().clipped_by_value(self.clip_value) for g in gradients]
         rate = self.learning_rate if learning_rate is None else learning_rate
-        step_size = tf.convert_to_tensor(rate, x.dtype)
+        # Of the losses' type: the inputs may be integers.
+        step_size = tf.convert_to_tensor(rate, losses.dtype)
         if self.clip_norm is not None:
             step_size *= norm_clip_factor(gradients, self.clip_norm)
         return [w.updated(g, step_size) for w, g in zip(fast, gradients, strict=True)], losses

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from mmaml_tf import checkpoint_format
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.run_folder import saved_iterations
 from mmaml_tf.storage import writing
@@ -101,6 +102,14 @@ class Checkpoints:
         for iteration in self.saved_iterations():
             prefix = self.folder / f"ckpt-{iteration}"
             try:
+                if checkpoint_format.is_older(self.learner, prefix):
+                    if not self.weights_only:
+                        raise RunError(
+                            f"{prefix} is of an earlier version: it can be evaluated and "
+                            "exported, but training can't go on from it"
+                        )
+                    checkpoint_format.restore_older(self.learner, prefix)
+                    return iteration
                 status = self._checkpoint.read(str(prefix))
                 if self.weights_only:
                     status.assert_existing_objects_matched().expect_partial()

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.modulation import Modulation
+from mmaml_tf.networks.task_network import TaskNetwork
 
 
 @keras.saving.register_keras_serializable(package="mmaml_tf")  # Bidirectional copies it
@@ -101,6 +102,30 @@ class PairEncoder(keras.layers.Layer):
         for layer in self.of_task:
             h = layer(h)
         return h
+
+
+class ImageEncoder(keras.layers.Layer):
+    """Embeds every support image by a Keras model and averages: v = mean_k g(x_k).
+
+    Labels are not looked at: they name the classes of a task in no particular order. Batch norm
+    takes its statistics from the task's own support images.
+
+    Args:
+      model: g, images [K, height, width, channels] -> [K, units].
+    """
+
+    def __init__(self, model: keras.Model, **kwargs):
+        super().__init__(**kwargs)
+        self.output_units = model.output_shape[-1]
+        self.of_image = TaskNetwork(model)
+
+    def build(self, input_shape: tuple) -> None:
+        """Checks g for images [tasks, K, height, width, channels]."""
+        self.of_image.build(input_shape)
+
+    def call(self, x: tf.Tensor, y: tf.Tensor | None = None) -> tf.Tensor:
+        """x [tasks, K, height, width, channels] -> v [tasks, units]; y (labels) is not used."""
+        return tf.reduce_mean(self.of_image(x), 1)
 
 
 class ModulationNetwork(keras.layers.Layer):

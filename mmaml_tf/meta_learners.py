@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.base_network import BaseNetwork
 from mmaml_tf.encoders import ModulationNetwork
 from mmaml_tf.methods import register
+from mmaml_tf.networks.base_network import BaseNetwork
 from mmaml_tf.task_mapping import mapped_meta_gradients, mapped_predictions
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -237,14 +237,13 @@ class MultiMAML(MetaLearner):
     before it is clipped: every model trains as it would alone.
     """
 
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """theta of each model."""
+        return self.network.groups
+
     def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Clips each model's gradient by the norm of its own."""
-        gradients = [self.network.num_groups * gradient for gradient in gradients]
-        if self.meta_clip_norm is None:
-            return gradients
-        squared = tf.add_n([tf.reduce_sum(g**2, list(range(1, g.shape.rank))) for g in gradients])
-        factor = self.meta_clip_norm / tf.maximum(tf.sqrt(squared), self.meta_clip_norm)
-        return [g * tf.reshape(factor, [-1] + [1] * (g.shape.rank - 1)) for g in gradients]
+        """Clips a model's gradient by the norm of its own, M times as large."""
+        return super().clip_meta_gradient([self.network.num_groups * g for g in gradients])
 
 
 @register("mumomaml", "regression", "classification", settings=["modulation"])

@@ -8,7 +8,8 @@ from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
 from mmaml_tf.layers.modulation import MODULATIONS
 from mmaml_tf.meta_learners import MAML, MultiMAML, MuMoMAML, mean_squared_error
-from mmaml_tf.networks import MLP
+from mmaml_tf.networks.models import mlp
+from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
 # (method, modulation): all that a supervised domain can be asked for.
@@ -50,15 +51,19 @@ def make_learner(
     keras.utils.set_random_seed(seed)
     inner_loop = InnerLoop(**{"num_steps": 5, "learning_rate": 0.1, **loop})
     layer = MODULATIONS[modulation]() if modulation else None
-    network = MLP(
+    model = mlp(
+        1,
         HIDDEN,
         1,
-        modulation=layer,
+        kernel_initializer="he_normal",
         bias_transformation_size=bias_transformation_size if method != "mumomaml" else 0,
+    )
+    network = TaskNetwork(
+        model,
+        layer,
         # One row seen makes factoring the cheaper form of the layers between; none, of no layer.
         rows_seen=1 if factored else None,
         num_groups=2 if method == "multi_maml" else 1,
-        kernel_initializer="he_normal",
     )
     if method == "mumomaml":
         learner = MuMoMAML(
@@ -66,7 +71,7 @@ def make_learner(
             inner_loop,
             mean_squared_error,
             encoder=encoder(4),
-            modulation_network=ModulationNetwork(layer, HIDDEN),
+            modulation_network=ModulationNetwork(layer, network.site_units),
         )
     else:
         learner = {"maml": MAML, "multi_maml": MultiMAML}[method](

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.encoders import ImageEncoder, ModulationNetwork
 from mmaml_tf.layers.modulation import MODULATIONS
 from mmaml_tf.meta_learners import MAML, MuMoMAML
+from mmaml_tf.networks.models import conv_net, image_encoder
+from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.omniglot.classification import cross_entropy
-from mmaml_tf.omniglot.encoder import ConvEncoder
-from mmaml_tf.omniglot.networks import ConvNet
 from mmaml_tf.tasks import Examples, TaskBatch
 
 FILTERS = (10, 4)  # more than the 9 pixels that a first filter sees: it is computed differently
@@ -36,20 +36,21 @@ def make_batch(seed=0, num_tasks=NUM_TASKS, num_shots=1, num_queries=2):
     return TaskBatch(examples(num_shots), examples(num_queries), tf.zeros(num_tasks, tf.int32))
 
 
-def make_learner(modulation=None, map_tasks=True, network=None, seed=3, **loop):
+def make_learner(modulation=None, map_tasks=True, model=conv_net, network=None, seed=3, **loop):
     """A learner with weights large enough that its steps change its predictions."""
     keras.utils.set_random_seed(seed)
     inner_loop = InnerLoop(**{"num_steps": 2, "learning_rate": 0.2, **loop})
     layer = MODULATIONS[modulation]() if modulation else None
-    net = ConvNet(FILTERS, WAYS, layer, **(network or {}))
+    scale_shift = layer is None or not layer.scales_and_shifts
+    net = TaskNetwork(model((SIZE, SIZE, 1), WAYS, FILTERS, scale_shift), layer, **(network or {}))
     if layer is not None:
         learner = MuMoMAML(
             net,
             inner_loop,
             cross_entropy,
             map_tasks=map_tasks,
-            encoder=ConvEncoder(ENCODER_FILTERS, 4),
-            modulation_network=ModulationNetwork(layer, FILTERS),
+            encoder=ImageEncoder(image_encoder((SIZE, SIZE, 1), ENCODER_FILTERS, 4)),
+            modulation_network=ModulationNetwork(layer, net.site_units),
         )
     else:
         learner = MAML(net, inner_loop, cross_entropy, map_tasks=map_tasks)

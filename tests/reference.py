@@ -35,23 +35,22 @@ def inner_gradients(learner, weights, tau, support_x, support_y):
 
 
 def task_weights(learner, mode):
-    """theta as a flat list: each variable's slice for the task's group."""
-    group = mode if learner.network.num_groups > 1 else 0
-    return [v.value[group] for layer in learner.network.fast_layers for v in layer.weights]
+    """theta as a flat list: that of the task's group."""
+    groups = learner.network.groups
+    return [v.value for v in groups[mode if len(groups) > 1 else 0]]
 
 
 def predict(learner, weights, tau, x):
     """f(x; weights, tau) for one task: [N, 1] -> [N, 1]."""
-    network, weights = learner.network, list(weights)
-    h = x
-    if network.bias_transformation_size:
+    weights, h = list(weights), x
+    if weights[0].shape.rank == 1:  # the bias transformation's vector
         vector = weights.pop(0)
         h = tf.concat([h, tf.tile(vector[None], [len(h), 1])], 1)
-    num_hidden = len(network.hidden_units)
-    for block in range(num_hidden + 1):
+    num_blocks = len(weights) // 2
+    for block in range(num_blocks):
         h = h @ weights[2 * block] + weights[2 * block + 1]
-        if block < num_hidden:
+        if block < num_blocks - 1:
             if tau is not None:
-                h = network.modulation(h[None], tau[block])[0]
+                h = learner.network.modulation(h[None], tau[block])[0]
             h = tf.nn.relu(h)
     return h

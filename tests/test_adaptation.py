@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.networks import MLP
+from mmaml_tf.networks.models import mlp
+from mmaml_tf.networks.task_network import TaskNetwork
 from tests import reference
 from tests.learners import CASES, make_batch, make_learner, meta_gradient
 
@@ -57,8 +58,7 @@ def test_the_two_forms_are_really_used():
         }
         for factored in (True, False)
     }
-    assert forms[True] == {"BiasVector", "FactoredWeights", "MaterialisedWeights"}
-    assert forms[False] == {"BiasVector", "MaterialisedWeights"}
+    assert forms == {True: {"TaskWeights", "FactoredWeights"}, False: {"TaskWeights"}}
 
 
 @pytest.mark.parametrize(("method", "modulation"), CASES)
@@ -142,7 +142,7 @@ def test_elementwise_clipping(float64):
         network, prior, None, batch.support.x, lambda o: learner.task_loss(batch.support.y, o)
     )
     pairs = zip(fast[1:], prior[1:], strict=True)  # the first is the bias transformation
-    largest = [np.abs(new.kernel - old.kernel).max() for new, old in pairs]
+    largest = [np.abs(new.parts[0] - old.parts[0]).max() for new, old in pairs]
     np.testing.assert_allclose(largest, 0.1 * limit, rtol=1e-9)  # the limit is met and kept
     with pytest.raises(TypeError, match="outer product"):
         make_learner(clip_value=limit).adapt(batch.support, batch.query.x)
@@ -163,7 +163,7 @@ def test_norm_clipping_bounds_the_step(float64):
     squared = sum(
         tf.reduce_sum((new - old) ** 2, list(range(1, new.shape.rank)))
         for layer, before in zip(fast, prior, strict=True)
-        for new, old in zip(layer, before, strict=True)
+        for new, old in zip(layer.parts, before.parts, strict=True)
     )
     np.testing.assert_allclose(np.sqrt(squared), 0.1 * limit, rtol=1e-9)
 
@@ -183,7 +183,7 @@ def test_wrong_number_of_modulations_is_an_error():
     learner = make_learner("mumomaml", "film")
     batch = make_batch()
     tau, _ = learner.modulate(batch.support)
-    with pytest.raises(ValueError, match="1 modulation parameters for 2 hidden layers"):
+    with pytest.raises(ValueError, match="1 modulation parameters for 2 sites"):
         learner.network.forward(batch.query.x, learner.network.prior(), tau[:1])
 
 
@@ -224,8 +224,7 @@ def test_learning_rate_override(float64):
 
 
 def test_layers_choose_the_cheaper_form():
-    network = MLP((100, 100, 100), 1, rows_seen=25)
-    network.build((None, None, 1))
+    network = TaskNetwork(mlp(1, (100, 100, 100), 1), rows_seen=25)
     names = [type(weights).__name__ for weights in network.prior()]
     # 25 (1 + 100) > 100, 25 (100 + 100) < 100^2, and 25 (100 + 1) > 100.
-    assert names == ["MaterialisedWeights", *["FactoredWeights"] * 2, "MaterialisedWeights"]
+    assert names == ["TaskWeights", *["FactoredWeights"] * 2, "TaskWeights"]

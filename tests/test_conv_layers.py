@@ -1,64 +1,90 @@
 """Convolution and batch norm with fast weights, against TensorFlow's own operations."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.layers.batch_norm import EPSILON, FastScaleShift, normalised_conv
-from mmaml_tf.layers.conv import FastConv2D
-from mmaml_tf.layers.fast_weights import WeightGradient
-from mmaml_tf.layers.materialised import TaskWeights
+from mmaml_tf.layers.conv import conv2d
+from mmaml_tf.layers.fast_weights import TaskWeights
+from mmaml_tf.layers.gradients import WeightGradient
+from mmaml_tf.layers.normalisation import conv_batch_norm
+from mmaml_tf.layers.rules import LayerCall, Pass
 
 TASKS, ROWS, CHANNELS, FILTERS = 3, 2, 2, 4
-# Sizes and strides whose "SAME" padding is even, odd, one-sided and none.
-GEOMETRIES = [(6, 3, 1), (6, 3, 2), (7, 3, 2), (5, 2, 2), (4, 1, 1), (5, 3, 3)]
+EPSILON = 1e-3  # Keras's default
+# (size, kernel, stride): "same" padding is even, odd, one-sided and none; not square.
+GEOMETRIES = [
+    ((6, 6), (3, 3), 1),
+    ((6, 5), (3, 2), 2),
+    ((7, 7), (3, 3), 2),
+    ((5, 4), (2, 2), 2),
+    ((4, 4), (1, 1), 1),
+    ((5, 5), (3, 3), 3),
+]
 
 
 def draw(*shape, seed=0):
     return tf.constant(np.random.default_rng(seed).normal(size=shape))
 
 
-def make_conv(kernel_size=3, strides=2, filters=FILTERS):
-    layer = FastConv2D(filters, kernel_size, strides)
-    layer.build((None, None, None, None, CHANNELS))
-    return layer
+def make_conv(filters=FILTERS, kernel_size=3, strides=2, padding="same", **options):
+    return keras.layers.Conv2D(filters, kernel_size, strides, padding, **options)
 
 
-@pytest.mark.parametrize("size, kernel_size, strides", GEOMETRIES)
-def test_conv_with_a_kernel_per_task_is_a_conv_per_task(float64, size, kernel_size, strides):
-    layer = make_conv(kernel_size, strides)
-    x = draw(TASKS, ROWS, size, size, CHANNELS)
-    kernels = draw(TASKS, kernel_size, kernel_size, CHANNELS, FILTERS, seed=1)
-    expected = tf.stack([tf.nn.conv2d(x[j], kernels[j], strides, "SAME") for j in range(TASKS)])
+def run(rule, layer, x, weights, before=None, num_rows=None):
+    fast = {id(one): TaskWeights(tuple(parts)) for one, parts in weights}
+    return rule(LayerCall(layer, before, None, Pass(fast, None, None, None, num_rows)), x)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("size", "kernel_size", "strides"), [*GEOMETRIES, ((9, 8), (2, 3), 1)])
+def test_conv_with_a_kernel_per_task_is_a_conv_per_task(
+    float64, size, kernel_size, strides, padding
+):
+    dilation = 2 if size == (9, 8) else 1
+    layer = make_conv(FILTERS, kernel_size, strides, padding, dilation_rate=dilation)
+    x = draw(TASKS, ROWS, *size, CHANNELS)
+    kernels, biases = draw(TASKS, *kernel_size, CHANNELS, FILTERS, seed=1), draw(TASKS, FILTERS)
+    expected = tf.stack(
+        [
+            tf.nn.conv2d(x[j], kernels[j], strides, padding.upper(), dilations=dilation) + biases[j]
+            for j in range(TASKS)
+        ]
+    )
     # Float64 sums of at most 18 products.
-    np.testing.assert_allclose(layer(x, TaskWeights((kernels,))), expected, atol=1e-12)
-    for task in range(TASKS):
-        single = layer(x[task : task + 1], TaskWeights((kernels[task : task + 1],)))
-        np.testing.assert_allclose(single[0], expected[task], atol=1e-12)
-
-
-def test_conv_of_the_prior_uses_theta_for_every_task(float64):
-    layer = make_conv()
-    x = draw(TASKS, ROWS, 6, 6, CHANNELS)
-    expected = tf.stack([tf.nn.conv2d(x[j], layer.kernel.value, 2, "SAME") for j in range(TASKS)])
-    np.testing.assert_allclose(layer(x), expected, atol=1e-12)
+    together = run(conv2d, layer, x, [(layer, (kernels, biases))])
+    np.testing.assert_allclose(together, expected, atol=1e-12)
+    for j in range(TASKS):
+        own = [(layer, (kernels[j : j + 1], biases[j : j + 1]))]
+        np.testing.assert_allclose(
+            run(conv2d, layer, x[j : j + 1], own)[0], expected[j], atol=1e-12
+        )
+    shared = run(conv2d, layer, x, [(layer, (kernels[:1], biases[:1]))])
+    np.testing.assert_allclose(shared[0], expected[0], atol=1e-12)
+    np.testing.assert_allclose(
+        shared[1],
+        tf.nn.conv2d(x[1], kernels[0], strides, padding.upper(), dilations=dilation) + biases[0],
+        atol=1e-12,
+    )
 
 
 def test_conv_takes_an_unknown_number_of_tasks_and_images(float64):
-    layer = make_conv()
+    layer = make_conv(use_bias=False)
     kernels = draw(TASKS, 3, 3, CHANNELS, FILTERS, seed=1)
     spec = tf.TensorSpec([None, None, 6, 6, CHANNELS], tf.float64)
 
     @tf.function(input_signature=[spec, tf.TensorSpec([None, 3, 3, CHANNELS, FILTERS], tf.float64)])
     def call(x, kernels):
-        return layer(x, TaskWeights((kernels,)))
+        return run(conv2d, layer, x, [(layer, (kernels,))])
 
     x = draw(TASKS, ROWS, 6, 6, CHANNELS)
-    np.testing.assert_allclose(call(x, kernels), layer(x, TaskWeights((kernels,))), atol=1e-12)
+    expected = run(conv2d, layer, x, [(layer, (kernels,))])
+    np.testing.assert_allclose(call(x, kernels), expected, atol=1e-12)
 
 
 def test_updated_weights_take_each_tasks_step_size(float64):
-    theta = TaskWeights.prior(make_conv().kernel)
+    theta = TaskWeights((draw(1, 3, 3, CHANNELS, FILTERS, seed=1),))
     gradient = draw(TASKS, 3, 3, CHANNELS, FILTERS)
     sizes = tf.constant([0.1, 0.2, 0.3], tf.float64)
     (updated,) = theta.updated(WeightGradient((gradient,)), sizes).parts
@@ -67,15 +93,11 @@ def test_updated_weights_take_each_tasks_step_size(float64):
         np.testing.assert_allclose(updated[task], expected, atol=1e-15)
 
 
-def test_no_sets_of_slow_weights_per_mode():
-    for layer in (make_conv(), FastScaleShift()):
-        with pytest.raises(ValueError, match="one per mode"):
-            layer.prior(groups=tf.constant([0, 1]))
-
-
-def normalised(x, kernels, scale, shift, layer=None, **options):
-    layer = layer or make_conv(strides=1, filters=kernels.shape[-1])
-    return normalised_conv(layer, x, TaskWeights((kernels,)), scale, shift, **options)
+def normalised(x, kernels, scale, shift, num_rows=None):
+    conv = make_conv(kernels.shape[-1], strides=1, use_bias=False)
+    norm = keras.layers.BatchNormalization()
+    weights = [(conv, (kernels,)), (norm, (scale, shift))]
+    return run(conv_batch_norm, norm, x, weights, before=conv, num_rows=num_rows)
 
 
 # With more filters than the 18 numbers that each sees it is computed from the patches.
@@ -114,11 +136,10 @@ def test_support_statistics_do_not_see_the_queries(float64, filters, num_kernels
 def test_normalised_conv_takes_an_unknown_number_of_tasks_and_images(float64, filters):
     kernels = draw(1, 3, 3, CHANNELS, filters, seed=1)
     affine = kernels, draw(1, filters, seed=2), draw(1, filters, seed=3)
-    layer = make_conv(strides=1, filters=filters)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 6, 6, CHANNELS], tf.float64)])
     def call(x):
-        return normalised(x, *affine, layer, num_rows=1)
+        return normalised(x, *affine, num_rows=1)
 
     x = draw(TASKS, ROWS, 6, 6, CHANNELS)
     np.testing.assert_allclose(call(x), normalised(x, *affine, num_rows=1), rtol=1e-9, atol=1e-10)

@@ -1,1 +1,1 @@
-"""Custom Keras layers with fast weights and a leading task axis, and the modulations."""
+"""What runs with a leading task axis: fast weights, the rules of Keras layers, and modulations."""

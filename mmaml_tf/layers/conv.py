@@ -1,111 +1,96 @@
-"""Convolution with fast weights: one kernel per task."""
+"""2D convolutions: one ordinary convolution for one kernel, image patches for one per task.
 
-from collections.abc import Callable
+Which it is, is known when the graph is built. One kernel (theta shared by all tasks, or a batch of
+one task) is one ordinary convolution. One kernel per task is a batched product of image patches and
+kernels: a GPU runs it at full width, while on a CPU a loop over tasks is faster (`task_mapping`).
+"""
 
-import keras
 import tensorflow as tf
+from keras.layers import Conv2D
 
-from mmaml_tf.layers.dense import FastLayer
-from mmaml_tf.layers.materialised import TaskWeights
+from mmaml_tf.layers.modulation import over_positions
+from mmaml_tf.layers.rules import LayerCall, rule_for
 
 
-class FastConv2D(FastLayer):
-    """z = x * W'_j, a 2D cross-correlation with zero padding ("SAME") and a kernel per task.
+def is_plain(layer: Conv2D) -> bool:
+    """Whether the layer has what is done here: no groups of channels, channels last."""
+    return (
+        layer.groups == 1
+        and layer.data_format == "channels_last"
+        and not getattr(layer, "lora_enabled", False)
+        and layer.quantization_mode is None
+    )
 
-    There is no bias: the layer is meant to stand before a batch norm, which would cancel it.
 
-    Two computations with the same result, picked by the number of *kernels*, which is known when
-    the graph is built. One kernel (theta shared by all tasks, or a batch of one task) is one
-    ordinary convolution. One kernel per task is a batched product of image patches and kernels: a
-    GPU runs it at full width, while on a CPU a loop over tasks is faster (`task_mapping`).
+@rule_for(Conv2D, fits=is_plain)
+def conv2d(call: LayerCall, x: tf.Tensor) -> tf.Tensor:
+    """a(modulation(x * W' + b')): [tasks, N, H, W, channels] -> [tasks, N, H', W', filters]."""
+    kernel, *bias = call.weights
+    z = convolved(call.layer, x, kernel)
+    if bias:
+        z += over_positions(bias[0], z)
+    return call.layer.activation(call.modulated(z))
+
+
+def convolved(layer: Conv2D, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """x * W', a cross-correlation.
 
     Args:
-      filters: output channels.
-      kernel_size: height and width of the kernel.
-      strides: step of the kernel in both directions.
-      kernel_initializer: a Keras initializer, or its name.
+      layer: says strides, padding and dilation.
+      x: [tasks, N, H, W, channels].
+      kernel: [1 or tasks, height, width, channels, filters].
+
+    Returns:
+      [tasks, N, H', W', filters].
     """
+    # TensorFlow's own has no gradient on a CPU where it is dilated.
+    if kernel.shape[0] == 1 and max(layer.dilation_rate) == 1:
+        images = tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))
+        z = tf.nn.conv2d(images, tf.squeeze(kernel, 0), layer.strides, layer.padding.upper())
+        return tf.reshape(z, tf.concat([tf.shape(x)[:2], tf.shape(z)[1:]], 0))
+    columns, sizes = patches(layer, x)
+    z = tf.matmul(columns, tf.reshape(kernel, [-1, columns.shape[-1], layer.filters]))
+    return tf.reshape(z, tf.concat([sizes, [layer.filters]], 0))
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int = 3,
-        strides: int = 1,
-        kernel_initializer: str | Callable = "glorot_uniform",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.strides = strides
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape: tuple) -> None:
-        """Creates the kernel [size, size, channels, filters] for [tasks, N, H, W, channels]."""
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(self.kernel_size, self.kernel_size, input_shape[-1], self.filters),
-            initializer=self.kernel_initializer,
-        )
+def patches(layer: Conv2D, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What each output position sees.
 
-    def output_size(self, size: int) -> int:
-        """Height (or width) of the output for that of the input."""
-        return -(-size // self.strides)
+    Slices rather than `tf.image.extract_patches`, whose gradient is a sparse product.
 
-    def prior(self, groups: tf.Tensor | None = None) -> TaskWeights:
-        """theta as fast weights.
-
-        Raises:
-          ValueError: if groups are given: there is one set of slow weights.
-        """
-        if groups is not None:
-            raise ValueError("convolutions have one set of slow weights, not one per mode")
-        return TaskWeights.prior(self.kernel)
-
-    def call(self, x: tf.Tensor, fast: TaskWeights | None = None) -> tf.Tensor:
-        """[tasks, N, H, W, channels] -> [tasks, N, H', W', filters]; by default with theta."""
-        (kernel,) = (fast if fast is not None else self.prior()).parts
-        if kernel.shape[0] == 1:
-            z = tf.nn.conv2d(_merged(x), tf.squeeze(kernel, 0), self.strides, "SAME")
-            return tf.reshape(z, tf.concat([tf.shape(x)[:2], tf.shape(z)[1:]], 0))
-        columns, sizes = self.patches(x)
-        z = tf.matmul(columns, tf.reshape(kernel, [-1, columns.shape[-1], self.filters]))
-        return tf.reshape(z, tf.concat([sizes, [self.filters]], 0))
-
-    def patches(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What each output position sees.
-
-        Slices rather than `tf.image.extract_patches`, whose gradient is a sparse product.
-
-        Returns:
-          [tasks, N * H' * W', size * size * channels], and the sizes (tasks, N, H', W').
-        """
-        height, width, channels = x.shape[2:]
-        rows, columns = self.output_size(height), self.output_size(width)
-        x = tf.pad(x, [(0, 0), (0, 0), self._padding(height), self._padding(width), (0, 0)])
-        offsets = range(self.kernel_size)
-        views = [
-            x[
-                :,
-                :,
-                i : i + self.strides * (rows - 1) + 1 : self.strides,
-                j : j + self.strides * (columns - 1) + 1 : self.strides,
-            ]
-            for i in offsets
-            for j in offsets
+    Returns:
+      [tasks, N * H' * W', height * width * channels], and the sizes (tasks, N, H', W').
+    """
+    (rows, above_below), (columns, left_right) = (
+        _geometry(layer, axis, x.shape[2 + axis]) for axis in (0, 1)
+    )
+    if any(above_below + left_right):
+        x = tf.pad(x, [(0, 0), (0, 0), above_below, left_right, (0, 0)])
+    (down, across), (step_down, step_across) = layer.strides, layer.dilation_rate
+    views = [
+        x[
+            :,
+            :,
+            i * step_down : i * step_down + down * (rows - 1) + 1 : down,
+            j * step_across : j * step_across + across * (columns - 1) + 1 : across,
         ]
-        sizes = tf.concat([tf.shape(x)[:2], [rows, columns]], 0)
-        patches = tf.concat(views, -1)
-        width = self.kernel_size**2 * channels
-        return tf.reshape(patches, tf.stack([sizes[0], -1, width])), sizes
-
-    def _padding(self, size: int) -> tuple[int, int]:
-        """Zeros before and after, as TensorFlow's "SAME": the odd one comes last."""
-        total = (self.output_size(size) - 1) * self.strides + self.kernel_size - size
-        total = max(total, 0)
-        return total // 2, total - total // 2
+        for i in range(layer.kernel_size[0])
+        for j in range(layer.kernel_size[1])
+    ]
+    sizes = tf.concat([tf.shape(x)[:2], [rows, columns]], 0)
+    seen = tf.concat(views, -1)
+    return tf.reshape(seen, tf.stack([sizes[0], -1, seen.shape[-1]])), sizes
 
 
-def _merged(x: tf.Tensor) -> tf.Tensor:
-    """[tasks, N, ...] -> [tasks * N, ...]."""
-    return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))
+def _geometry(layer: Conv2D, axis: int, size: int) -> tuple[int, tuple[int, int]]:
+    """Along one axis: the output's size, and the zeros before and after the image.
+
+    As TensorFlow's "SAME": the odd zero comes last.
+    """
+    stride = layer.strides[axis]
+    span = layer.dilation_rate[axis] * (layer.kernel_size[axis] - 1) + 1
+    if layer.padding == "valid":
+        return (size - span) // stride + 1, (0, 0)
+    out = -(-size // stride)
+    total = max((out - 1) * stride + span - size, 0)
+    return out, (total // 2, total - total // 2)

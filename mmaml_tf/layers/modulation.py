@@ -38,7 +38,14 @@ def modulation_of(config: RunConfig) -> "Modulation | None":
 
 
 class Modulation(keras.layers.Layer):
-    """Base class: (activations before the nonlinearity, tau) -> modulated activations."""
+    """Base class: (activations before the nonlinearity, tau) -> modulated activations.
+
+    Attributes:
+      scales_and_shifts: whether every unit gets any scale and any shift, so that a normalisation
+        layer beside it needs none of its own.
+    """
+
+    scales_and_shifts = False
 
     def num_parameters(self, units: int) -> int:
         """How many numbers tau needs for a block of `units` units (or channels)."""
@@ -62,19 +69,20 @@ class AffineModulation(Modulation):
     def call(self, h: tf.Tensor, tau: tf.Tensor) -> tf.Tensor:
         """h [tasks, ..., units], tau [tasks, num_parameters(units)] -> h scale + shift."""
         scale, shift = self.affine(tau)
-        h *= _over_positions(scale, h)
-        return h if shift is None else h + _over_positions(shift, h)
+        h *= over_positions(scale, h)
+        return h if shift is None else h + over_positions(shift, h)
 
 
-def _over_positions(tau: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
-    """[tasks, units] -> [tasks, 1, ..., 1, units], to broadcast over the axes between."""
-    shape = tf.concat([tf.shape(tau)[:1], [1] * (h.shape.rank - 2), tf.shape(tau)[1:]], 0)
-    return tf.reshape(tau, shape) if h.shape.rank != 3 else tau[:, None]
+def over_positions(part: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
+    """[tasks, units] -> [tasks, 1, ..., 1, units], to broadcast over h [tasks, ..., units]."""
+    return part[(slice(None), *[None] * (h.shape.rank - 2))]
 
 
 @register("film")
 class FiLM(AffineModulation):
     """h (1 + gamma) + beta, tau = (gamma, beta); tau = 0 leaves h as it is. [MuMoMAML] 3.2."""
+
+    scales_and_shifts = True
 
     def num_parameters(self, units: int) -> int:
         """gamma and beta: two numbers per unit."""

@@ -14,19 +14,20 @@ from matplotlib.figure import Figure
 from mmaml_tf import evaluation, figures, supervised
 from mmaml_tf.adaptation import InnerLoop
 from mmaml_tf.checked_inputs import Input
-from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.encoders import ImageEncoder, ModulationNetwork
 from mmaml_tf.export import export_supervised
 from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.meta_learners import MAML, MetaLearner, MuMoMAML
+from mmaml_tf.networks.models import conv_net, image_encoder, pixel_mlp
+from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.omniglot.classification import cross_entropy, step_accuracies
 from mmaml_tf.omniglot.config import OmniglotConfig
-from mmaml_tf.omniglot.encoder import ConvEncoder
 from mmaml_tf.omniglot.figures import episodes
-from mmaml_tf.omniglot.networks import ConvNet
 from mmaml_tf.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
+MODELS = {"conv": conv_net, "mlp": pixel_mlp}
 METRIC = "accuracy"
 VALIDATION = "validation_accuracy"
 # Validations whose mean picks the model: the error of one is as large as what is left to gain.
@@ -63,15 +64,14 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
         config = self.config
         keras.utils.set_random_seed(config.seed)
         modulation = modulation_of(config)
-        has_convolutions = config.network == "conv"
-        network = ConvNet(
-            config.filters,
+        model = MODELS[config.network](
+            IMAGE_SHAPE,
             config.num_ways,
-            modulation,
-            kernel_size=3 if has_convolutions else 1,
-            strides=2 if has_convolutions else 1,
-            flatten=not has_convolutions,
-            support_statistics=config.bn_statistics == "support",
+            config.filters,
+            scale_shift=modulation is None or not modulation.scales_and_shifts,
+        )
+        network = TaskNetwork(
+            model, modulation, support_statistics=config.bn_statistics == "support"
         )
         inner_loop = InnerLoop(
             config.inner_steps, config.inner_lr, config.first_order, config.inner_clip_norm
@@ -84,8 +84,12 @@ class OmniglotDomain(FewShotDomain[OmniglotConfig, OmniglotTasks]):
             learner = MuMoMAML(
                 *parts,
                 map_tasks=map_tasks,
-                encoder=ConvEncoder(encoder["encoder_filters"], encoder["embedding_units"]),
-                modulation_network=ModulationNetwork(modulation, config.filters),
+                encoder=ImageEncoder(
+                    image_encoder(
+                        IMAGE_SHAPE, encoder["encoder_filters"], encoder["embedding_units"]
+                    )
+                ),
+                modulation_network=ModulationNetwork(modulation, network.site_units),
             )
         else:
             learner = MAML(*parts, map_tasks=map_tasks)

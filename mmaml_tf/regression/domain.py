@@ -19,7 +19,8 @@ from mmaml_tf.export import export_supervised
 from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_of
 from mmaml_tf.meta_learners import MAML, MetaLearner, MultiMAML, MuMoMAML, mean_squared_error
-from mmaml_tf.networks import MLP
+from mmaml_tf.networks.models import mlp
+from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
 from mmaml_tf.regression.figures import Prediction, predictions
 from mmaml_tf.report import ReportedRun
@@ -69,14 +70,18 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         rows_seen = None
         if num_shots is not None and config.fast_weights == "auto":
             rows_seen = num_shots * config.inner_steps
-        network = MLP(
+        model = mlp(
+            1,
             config.hidden_units,
             output_units=1,
-            modulation=modulation,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             bias_transformation_size=config.bias_transformation_size,
+        )
+        network = TaskNetwork(
+            model,
+            modulation,
             rows_seen=rows_seen,
             num_groups=len(config.modes) if config.method == "multi_maml" else 1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         )
         inner_loop = InnerLoop(
             config.inner_steps,
@@ -91,7 +96,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             learner = MuMoMAML(
                 *parts,
                 encoder=ENCODERS[encoder["encoder"]](encoder["encoder_units"]),
-                modulation_network=ModulationNetwork(modulation, config.hidden_units),
+                modulation_network=ModulationNetwork(modulation, network.site_units),
             )
         else:
             learner = (MultiMAML if config.method == "multi_maml" else MAML)(*parts)

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mmaml_tf.layers.dense import BiasTransformation
 from mmaml_tf.layers.modulation import Modulation
-from mmaml_tf.networks import MLP
+from mmaml_tf.rl.mlp import MLP, LogStddevVector
 
 
 class GaussianPolicy(MLP):
@@ -35,7 +34,7 @@ class GaussianPolicy(MLP):
     def build(self, input_shape: tuple) -> None:
         """Creates the layers for observations [tasks, N, obs]."""
         super().build(input_shape)
-        log_stddev = BiasTransformation(self.output_units, name="log_stddev")
+        log_stddev = LogStddevVector(self.output_units, name="log_stddev")
         log_stddev.build((None, None, self.output_units))
         self.built_layers.append(log_stddev)
 

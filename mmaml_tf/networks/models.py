@@ -1,0 +1,182 @@
+"""The papers' base networks and the image encoder, as plain Keras models."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import keras
+
+from mmaml_tf.layers.appended import BiasTransformation, LogStddev
+
+Initializer: TypeAlias = str | keras.initializers.Initializer
+
+
+def mlp(
+    input_size: int,
+    hidden_units: Sequence[int],
+    output_units: int,
+    activation: str = "relu",
+    kernel_initializer: Initializer = "glorot_uniform",
+    bias_transformation_size: int = 0,
+) -> keras.Model:
+    """Fully connected network; every hidden layer is a site.
+
+    Args:
+      input_size: width of the input.
+      hidden_units: width of each hidden layer.
+      output_units: width of the output, which is linear.
+      activation: of the hidden layers.
+      kernel_initializer: of all layers; each draws on its own.
+      bias_transformation_size: length of the learned vector appended to the input; 0 for none.
+    """
+    layers = [keras.Input([input_size], name="input")]
+    if bias_transformation_size:
+        layers.append(BiasTransformation(bias_transformation_size, name="bias_transformation"))
+    layers += _hidden(hidden_units, activation, kernel_initializer)
+    return keras.Sequential(
+        [*layers, _dense(output_units, None, kernel_initializer, "output")], name="mlp"
+    )
+
+
+def gaussian_policy(
+    observation_size: int,
+    hidden_units: Sequence[int],
+    action_size: int,
+    activation: str = "relu",
+    kernel_initializer: Initializer = "glorot_uniform",
+) -> keras.Model:
+    """pi(a | s) = N(f(s), diag(sigma)^2) with an `mlp` f: [N, obs] to mean and log sigma side by
+    side, [N, 2 act].
+
+    Args:
+      observation_size: numbers in an observation.
+      hidden_units: width of each hidden layer; all are sites.
+      action_size: numbers in an action.
+      activation: of the hidden layers.
+      kernel_initializer: of all layers; each draws on its own.
+    """
+    return keras.Sequential(
+        [
+            keras.Input([observation_size], name="input"),
+            *_hidden(hidden_units, activation, kernel_initializer),
+            _dense(action_size, None, kernel_initializer, "mean"),
+            LogStddev(action_size, name="log_stddev"),
+        ],
+        name="gaussian_policy",
+    )
+
+
+def conv_net(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    filters: Sequence[int] = (64, 64, 64, 64),
+    scale_shift: bool = True,
+) -> keras.Model:
+    """Blocks of 3x3 conv of stride 2, batch norm and ReLU; the mean over positions; linear. [MAML]
+
+    Every block is a site, after its normalisation: modulating before it would do nothing, as it
+    would be normalised away. There is no conv bias for the same reason.
+
+    Args:
+      image_shape: (height, width, channels).
+      num_classes: N, width of the output (logits).
+      filters: channels of each block.
+      scale_shift: whether batch norm has a scale and a shift of its own; beside FiLM, which brings
+        both per task, they are left out [2019 code].
+    """
+    return keras.Sequential(
+        [
+            keras.Input(image_shape, name="image"),
+            *_conv_blocks(filters, scale_shift),
+            keras.layers.GlobalAveragePooling2D(name="mean"),
+            keras.layers.Dense(num_classes, name="output"),
+        ],
+        name="conv_net",
+    )
+
+
+def pixel_mlp(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    hidden_units: Sequence[int] = (256, 128, 64, 64),
+    scale_shift: bool = True,
+) -> keras.Model:
+    """[MAML]'s network without convolutions: dense layers on an image's pixels, with batch norm.
+
+    Args:
+      image_shape: (height, width, channels).
+      num_classes: N, width of the output (logits).
+      hidden_units: width of each hidden layer; all are sites.
+      scale_shift: as in `conv_net`.
+    """
+    layers = [keras.Input(image_shape, name="image"), keras.layers.Flatten(name="pixels")]
+    for index, units in enumerate(hidden_units):
+        layers.append(keras.layers.Dense(units, use_bias=False, name=f"dense_{index}"))
+        layers += _norm_and_relu(index, scale_shift)
+    return keras.Sequential(
+        [*layers, keras.layers.Dense(num_classes, name="output")], name="pixel_mlp"
+    )
+
+
+def image_encoder(
+    image_shape: tuple[int, int, int],
+    filters: Sequence[int] = (32, 64, 128, 256),
+    units: int = 128,
+) -> keras.Model:
+    """g of the image encoder [2019 code]: conv blocks as in `conv_net`, a dense layer with ReLU.
+
+    Args:
+      image_shape: (height, width, channels).
+      filters: channels of each conv.
+      units: width of the embedding.
+    """
+    return keras.Sequential(
+        [
+            keras.Input(image_shape, name="image"),
+            *_conv_blocks(filters, scale_shift=True),
+            keras.layers.GlobalAveragePooling2D(name="mean"),
+            keras.layers.Dense(units, activation="relu", name="embedding"),
+        ],
+        name="image_encoder",
+    )
+
+
+# Layers have names of their own here, by which sites are chosen and messages speak.
+
+
+def _hidden(
+    hidden_units: Sequence[int], activation: str, initializer: Initializer
+) -> list[keras.layers.Layer]:
+    return [
+        _dense(units, activation, initializer, f"hidden_{index}")
+        for index, units in enumerate(hidden_units)
+    ]
+
+
+def _dense(
+    units: int, activation: str | None, initializer: Initializer, name: str
+) -> keras.layers.Dense:
+    # An initializer repeats its draw, so every layer gets a copy.
+    if isinstance(initializer, keras.initializers.Initializer):
+        initializer = initializer.clone()
+    return keras.layers.Dense(units, activation, kernel_initializer=initializer, name=name)
+
+
+def _conv_blocks(filters: Sequence[int], scale_shift: bool) -> list[keras.layers.Layer]:
+    layers: list[keras.layers.Layer] = []
+    for index, channels in enumerate(filters):
+        layers.append(
+            keras.layers.Conv2D(
+                channels, 3, strides=2, padding="same", use_bias=False, name=f"conv_{index}"
+            )
+        )
+        layers += _norm_and_relu(index, scale_shift)
+    return layers
+
+
+def _norm_and_relu(index: int, scale_shift: bool) -> list[keras.layers.Layer]:
+    return [
+        keras.layers.BatchNormalization(
+            scale=scale_shift, center=scale_shift, name=f"norm_{index}"
+        ),
+        keras.layers.ReLU(name=f"relu_{index}"),
+    ]
