@@ -9,7 +9,7 @@ mean inside the variance: the first derivative does not need it, and the second 
 """
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -19,7 +19,8 @@ from mmaml_tf.layers import conv
 from mmaml_tf.layers.modulation import over_positions
 from mmaml_tf.layers.rules import LayerCall, rule_for
 
-Factor: TypeAlias = tf.Tensor | float
+# A tensor [1 or tasks, channels], or a number where the layer has none.
+Factor: TypeAlias = Any
 
 
 def _normalises_channels(layer: BatchNormalization | GroupNormalization) -> bool:
@@ -94,8 +95,7 @@ def _from_patches(
     covariance = tf.matmul(centred, centred, transpose_a=True) / count
     weights = tf.reshape(kernel, [-1, patches.shape[-1], filters])
     variance = tf.reduce_sum(weights * tf.matmul(covariance, weights), 1)
-    gain: tf.Tensor = scale * tf.math.rsqrt(variance + call.layer.epsilon)
-    weights *= gain[:, None]
+    weights *= (scale * tf.math.rsqrt(variance + call.layer.epsilon))[:, None]
     bias = -tf.matmul(mean, weights)
     if tf.is_tensor(shift):
         bias += shift[:, None]
