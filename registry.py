@@ -14,7 +14,7 @@ import flags.omniglot
 import flags.regression
 import flags.rl
 from mmaml_tf.config import ConfigError, RunConfig
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def domains() -> dict[str, Registration]:
     from data.goals import GOALS
     from data.omniglot import OmniglotTasks
     from data.regression import MIXTURES, Mixture
+    from flags.omniglot_config import OmniglotConfig
     from mmaml_tf import envs
-    from mmaml_tf.omniglot.config import OmniglotConfig
     from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
     from mmaml_tf.rl.config import RlConfig
 
@@ -74,7 +74,7 @@ def domains() -> dict[str, Registration]:
         )
 
     def omniglot(config: OmniglotConfig) -> Any:
-        from mmaml_tf.omniglot.domain import OmniglotDomain
+        from mmaml_tf.classification.domain import ClassificationDomain
 
         tasks = OmniglotTasks.load(
             config.data_dir,
@@ -83,7 +83,7 @@ def domains() -> dict[str, Registration]:
             config.validation_characters,
             config.num_ways,
         )
-        return OmniglotDomain(config, tasks)
+        return ClassificationDomain(config, tasks)
 
     def reinforcement(name: str, env_id: str) -> Registration:
         def build(config: RlConfig) -> Any:

@@ -20,7 +20,7 @@ import registry
 from flags.common import FLAGS, refuse_ignored
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import InterruptedRunError, RunError
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training.run_folder import RunFolder
 
 USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
 # What a report's folder is made of, however many runs.
@@ -50,17 +50,17 @@ def default_folder(config: RunConfig) -> str:
 
 def train() -> None:
     """--mode=train."""
-    from mmaml_tf import experiment
+    from mmaml_tf.reporting import actions
 
     registration = registry.find(FLAGS.domain)
     config = registration.config(FLAGS.domain, FLAGS.method, FLAGS.preset)
     folder = RunFolder(FLAGS.output_dir or default_folder(config))
-    experiment.train(registration.build(config), folder, FLAGS.overwrite)
+    actions.train(registration.build(config), folder, FLAGS.overwrite)
 
 
 def use_trained() -> None:
     """--mode=evaluate and --mode=export: the run's own config, but for what the mode may change."""
-    from mmaml_tf import experiment
+    from mmaml_tf.reporting import actions
 
     path = FLAGS.checkpoint or FLAGS.output_dir
     if path is None:
@@ -81,7 +81,7 @@ def use_trained() -> None:
         problems = config.differences(wanted, allowed=may_change)
     if problems:
         raise RunError(f"{folder.path} holds another run ({'; '.join(problems)})")
-    action = experiment.evaluate if FLAGS.mode == "evaluate" else experiment.export
+    action = actions.evaluate if FLAGS.mode == "evaluate" else actions.export
     if FLAGS.checkpoint is None:
         with folder.locked():
             action(registration.build(wanted), folder, folder)
@@ -95,7 +95,7 @@ def use_trained() -> None:
 
 def report_on_runs() -> None:
     """--mode=report."""
-    from mmaml_tf.report import ReportedRun, report
+    from mmaml_tf.reporting.report import ReportedRun, report
 
     if FLAGS.runs is not None:
         if FLAGS.domain is not None:

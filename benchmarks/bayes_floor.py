@@ -34,10 +34,10 @@ from data.families import Family
 from data.regression import MIXTURES, Mixture
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.evaluation import TaskResults, summarise
-from mmaml_tf.experiment import steps_table
-from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
+from mmaml_tf.reporting.actions import steps_table
+from mmaml_tf.reporting.evaluation import TaskResults, summarise
 from mmaml_tf.tasks import Examples, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9)

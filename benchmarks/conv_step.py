@@ -37,14 +37,14 @@ def work(variant: str, ways: int, shots: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     from data.omniglot import OmniglotTasks
     from data.omniglot_characters import Characters
-    from mmaml_tf.omniglot.config import OmniglotConfig, paper_settings
-    from mmaml_tf.omniglot.domain import OmniglotDomain
+    from flags.omniglot_config import OmniglotConfig, paper_settings
+    from mmaml_tf.classification.domain import ClassificationDomain
 
     images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28), np.uint8)
     characters = Characters(images, np.arange(1623).astype(str))
     settings = paper_settings(method, num_ways=ways, num_shots=shots)
     settings["task_batching"] = "map" if batching == "map" else "batched"
-    domain = OmniglotDomain(
+    domain = ClassificationDomain(
         OmniglotConfig(**settings), OmniglotTasks(characters, 0, 1_100, 100, ways)
     )
     learner = domain.build_learner()

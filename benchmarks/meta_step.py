@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import tensorflow as tf
 
 from data.regression import MIXTURES
-from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
 from mmaml_tf.regression.domain import RegressionDomain
 

@@ -15,9 +15,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.trained import trained
+from flags.omniglot_config import OmniglotConfig
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.omniglot.config import OmniglotConfig
 
 WORST = (0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -38,7 +38,7 @@ def main() -> None:
         domain, learner = trained(args.checkpoint, OmniglotConfig, eval_tasks=args.eval_tasks)
     except (RunError, ConfigError) as error:
         parser.error(str(error))
-    errors = 1 - domain.evaluate(learner).losses[:, domain.config.eval_steps]
+    errors = 1 - domain.evaluate(learner).scores[:, domain.config.eval_steps]
     print(f"mean error {errors.mean():.2%}; tasks with an error {(errors > 1e-6).mean():.1%}")
     for share in WORST:
         print(f"worst {share:4.0%} of the tasks: {part_in_worst(errors, share):4.0%} of the errors")

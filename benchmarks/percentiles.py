@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.trained import trained
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.meta_learners import MetaLearner
+from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
@@ -66,7 +66,7 @@ def main() -> None:
         )
         for i in range(-(-args.gradient_tasks // BATCH))
     ]
-    losses = domain.evaluate(learner).losses
+    losses = domain.evaluate(learner).scores
     print(f"mean error {losses[:, 0].mean():.4f}, after the steps {losses[:, -1].mean():.4f}")
     print(f"{'percentile':>16}" + "".join(f"{p:>10}" for p in PERCENTILES))
     for name, values in (

@@ -6,8 +6,8 @@ from typing import Any
 
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
-from mmaml_tf.meta_learners import MetaLearner
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
 
 

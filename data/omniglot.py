@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-from data.omniglot_characters import DRAWINGS, Characters, load
+from data.omniglot_characters import DRAWINGS, SIZE, Characters, load
 from mmaml_tf.config import ConfigError
 from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
 
@@ -144,8 +144,13 @@ class OmniglotTasks:
         base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration, alg=GENERATOR)
         return self._episodes[stream].sample(base, num_tasks, self.num_ways, num_shots, num_queries)
 
-    def alphabet_tasks(
-        self, seed: int, num_alphabets: int, tasks_each: int, num_shots: int
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return (SIZE, SIZE, 1)
+
+    def grouped_tasks(
+        self, seed: int, num_groups: int, tasks_each: int, num_shots: int
     ) -> tuple[TaskBatch, list[str]]:
         """Test tasks whose classes are all of one alphabet; they have 5 ways at most.
 
@@ -155,7 +160,7 @@ class OmniglotTasks:
         """
         test = self.splits[TaskStream.EVALUATION]
         alphabets, counts = np.unique(test.alphabets, return_counts=True)
-        largest = np.argsort(-counts, kind="stable")[:num_alphabets]
+        largest = np.argsort(-counts, kind="stable")[:num_groups]
         num_ways = min(self.num_ways, ALPHABET_WAYS)
         names = [str(alphabets[i]) for i in largest if counts[i] >= num_ways]
         batches = []

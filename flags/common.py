@@ -128,15 +128,15 @@ FEW_SHOT = (
 # Of the domains whose evaluation takes more steps than their training.
 EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
 
+# Of the domains whose methods may have a task encoder: all, each with encoders of its own.
+ENCODER = absl_flags.DEFINE_string(
+    "encoder", None, "Task encoder of a method that modulates (see below)."
+)
+
 # Settings that the domains with fully connected networks share.
 DENSE = (
     absl_flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers: 100,100,100."),
-    absl_flags.DEFINE_string(
-        "encoder",
-        None,
-        "mumomaml's task encoder. Regression: lstm (default, as published) or pairs; reinforcement "
-        "learning: moments (default) or gru (as published).",
-    ),
+    ENCODER,
     absl_flags.DEFINE_integer("encoder_units", None, "Width of the task encoder."),
 )
 

@@ -5,20 +5,16 @@ from typing import Any
 from absl import flags as absl_flags
 
 from flags import common
+from flags.omniglot_config import QUICK_SETTINGS, OmniglotConfig, paper_settings
+from mmaml_tf.classification.config import NETWORKS
 from mmaml_tf.config import ConfigError
-from mmaml_tf.omniglot.config import (
-    BN_STATISTICS,
-    NETWORKS,
-    QUICK_SETTINGS,
-    TASK_BATCHINGS,
-    OmniglotConfig,
-    paper_settings,
-)
+from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 
 _FLAGS = common.settings(
     *common.FEW_SHOT,
     absl_flags.DEFINE_integer("num_ways", None, "N, classes per task."),
     common.EVAL_STEPS,
+    common.ENCODER,
     absl_flags.DEFINE_enum("network", None, NETWORKS, "Base network; mlp has no convolutions."),
     absl_flags.DEFINE_list("filters", None, "Channels of the base network: 64,64,64,64."),
     absl_flags.DEFINE_list("encoder_filters", None, "Channels of the task encoder."),

@@ -1,7 +1,54 @@
-"""Multimodal model-agnostic meta-learning in TensorFlow and Keras."""
+"""Multimodal model-agnostic meta-learning in TensorFlow and Keras.
 
+import mmaml_tf as mm
+
+learner = mm.MuMoMAML(model, modulation="film", encoder="pairs", inner_steps=5, inner_lr=0.01)
+learner.compile(optimizer="adam")
+learner.fit(mm.tasks.from_function(sample, num_tasks=50, num_shots=5), steps_per_epoch=200)
+learner.adapt(support_x, support_y).predict(query_x)
+"""
+
+import importlib
 import os
+from typing import Any
 
 # The custom train steps are written with tf.GradientTape, so a user's global Keras setting for
 # another backend must not reach them. It has to be set before Keras is first imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+# Public names and where they are: imported when first used, so that settings and errors, which
+# need no TensorFlow, come fast.
+_NAMES = {
+    "MAML": "learners.maml",
+    "MultiMAML": "learners.multi_maml",
+    "MuMoMAML": "learners.mumomaml",
+    "MetaLearner": "learners.meta_learner",
+    "TaskNetwork": "networks.task_network",
+    "rule_for": "layers.rules",
+    "Modulation": "layers.modulation",
+    "AffineModulation": "layers.modulation",
+    "Examples": "tasks",
+    "TaskBatch": "tasks",
+}
+_MODULES = {
+    "tasks": "tasks",
+    "models": "networks.models",
+    "losses": "learners.losses",
+    "methods": "methods",
+    "encoders": "encoders",
+    "modulation": "layers.modulation",
+}
+
+__all__ = [*_NAMES, *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from mmaml_tf import methods
+from mmaml_tf import encoders, methods
 
 LR_SCHEDULES = ("constant", "cosine")
 
@@ -34,7 +34,7 @@ SMALLEST, LARGEST = 2.0**-126, 2.0**127
 MAX_STEPS = 1_000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Settings of every domain.
 
@@ -107,6 +107,12 @@ class RunConfig:
                         f"a setting of --method={' or '.join(owners)}; drop it for "
                         f"--method={self.method}",
                     )
+        if self.modulation is not None:
+            from mmaml_tf.layers.modulation import MODULATIONS  # which needs TensorFlow
+
+            self.require_one_of("modulation", list(MODULATIONS))
+        if getattr(self, "encoder", None) is not None:
+            self.require_one_of("encoder", list(encoders.of(self.KIND)))
         for field in ("iterations", "meta_batch_size", "log_every", "checkpoint_every"):
             self.require_at_least(field, 1)
         self.require_at_least("eval_tasks", 2)
@@ -255,7 +261,7 @@ class RunConfig:
         return problems
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FewShotConfig(RunConfig):
     """Settings of the supervised domains.
 

@@ -4,17 +4,14 @@ Adding one is one file: a class with
 
     @register("mine", "regression", "classification", settings=["modulation"])
 
-and `--method=mine` selects it. Free of TensorFlow; the methods' own files are imported when one is
-looked up.
+and `--method=mine` selects it. Free of TensorFlow.
 """
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-# Where the methods of this project are registered.
-BUILT_IN = ("mmaml_tf.meta_learners", "mmaml_tf.rl.methods")
+from mmaml_tf.registries import Registry
 
 Learner = TypeVar("Learner")
 
@@ -33,7 +30,12 @@ class Method:
     settings: frozenset[str]
 
 
-_METHODS: dict[str, dict[str, Method]] = {}
+METHODS: Registry[Method] = Registry(
+    "mmaml_tf.learners.maml",
+    "mmaml_tf.learners.multi_maml",
+    "mmaml_tf.learners.mumomaml",
+    "mmaml_tf.rl.methods",
+)
 
 
 def register(name: str, *kinds: str, settings: Iterable[str] = ()) -> Callable[[Learner], Learner]:
@@ -46,8 +48,7 @@ def register(name: str, *kinds: str, settings: Iterable[str] = ()) -> Callable[[
     """
 
     def add(learner: Learner) -> Learner:
-        for kind in kinds:
-            _METHODS.setdefault(kind, {})[name] = Method(learner, frozenset(settings))
+        METHODS.add(name, kinds, Method(learner, frozenset(settings)))
         return learner
 
     return add
@@ -55,13 +56,4 @@ def register(name: str, *kinds: str, settings: Iterable[str] = ()) -> Callable[[
 
 def of(kind: str) -> dict[str, Method]:
     """The methods that domains of a kind know, by name."""
-    for module in BUILT_IN:
-        importlib.import_module(module)
-    return _METHODS.get(kind, {})
-
-
-def names() -> list[str]:
-    """All methods' names."""
-    for module in BUILT_IN:
-        importlib.import_module(module)
-    return list(dict.fromkeys(name for known in _METHODS.values() for name in known))
+    return METHODS.of(kind)

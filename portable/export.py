@@ -9,14 +9,14 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from mmaml_tf import provenance
-from mmaml_tf.best_checkpoint import BestCheckpoint
-from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.few_shot import FewShotDomain
-from mmaml_tf.run_folder import RunFolder
-from mmaml_tf.supervised import Validation
+from mmaml_tf.few_shot.domain import FewShotDomain
+from mmaml_tf.training import provenance
+from mmaml_tf.training.best_checkpoint import BestCheckpoint
+from mmaml_tf.training.checkpoints import Checkpoints
+from mmaml_tf.training.fit import Validation
+from mmaml_tf.training.run_folder import RunFolder
 from portable.step_folder import StepFolder
 from registry import held_run
 

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from mmaml_tf import provenance
-from mmaml_tf.best_checkpoint import BestCheckpoint
-from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_files import validated
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training import provenance
+from mmaml_tf.training.best_checkpoint import BestCheckpoint
+from mmaml_tf.training.checkpoints import Checkpoints
+from mmaml_tf.training.run_files import validated
+from mmaml_tf.training.run_folder import RunFolder
 from portable.export import state_variables
 from portable.step_folder import StepFolder
 from registry import held_run

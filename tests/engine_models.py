@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.meta_learners import MAML
-from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.learners.maml import MAML
 from mmaml_tf.tasks import Examples, TaskBatch
 
 TASKS, SHOTS, QUERIES = 3, 4, 5
@@ -154,20 +152,12 @@ MODELS = [
 ]
 
 
-def squared_error(targets, outputs):
-    return tf.reduce_mean((targets - outputs) ** 2, [1, 2])
-
-
-def make_learner(model, rows_seen=None, loop=None, **options):
+def make_learner(model, **settings):
     """A MAML on it, with generic weights."""
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(0.3 * rng.normal(size=variable.shape))
-    inner_loop = InnerLoop(**{"num_steps": STEPS, "learning_rate": RATE, **(loop or {})})
-    network = TaskNetwork(model, rows_seen=rows_seen)
-    learner = MAML(network, inner_loop, squared_error, **options)
-    learner.build_parts((None, None, *model.input_shape[1:]), None)
-    return learner
+    return MAML(model, **{"inner_steps": STEPS, "inner_lr": RATE, **settings})
 
 
 def make_batch(model, seed=0):

@@ -4,12 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork
-from mmaml_tf.layers.modulation import MODULATIONS
-from mmaml_tf.meta_learners import MAML, MultiMAML, MuMoMAML, mean_squared_error
+from mmaml_tf.encoders.lstm import BiLSTMEncoder
+from mmaml_tf.learners.maml import MAML
+from mmaml_tf.learners.multi_maml import MultiMAML
+from mmaml_tf.learners.mumomaml import MuMoMAML
 from mmaml_tf.networks.models import mlp
-from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
 # (method, modulation): all that a supervised domain can be asked for.
@@ -45,12 +44,10 @@ def make_learner(
     seed=3,
     bias_transformation_size=2,
     encoder=BiLSTMEncoder,
-    **loop,
+    **settings,
 ):
     """A learner with weights large enough that five steps change its predictions."""
     keras.utils.set_random_seed(seed)
-    inner_loop = InnerLoop(**{"num_steps": 5, "learning_rate": 0.1, **loop})
-    layer = MODULATIONS[modulation]() if modulation else None
     model = mlp(
         1,
         HIDDEN,
@@ -58,26 +55,14 @@ def make_learner(
         kernel_initializer="he_normal",
         bias_transformation_size=bias_transformation_size if method != "mumomaml" else 0,
     )
-    network = TaskNetwork(
-        model,
-        layer,
-        # One row seen makes factoring the cheaper form of the layers between; none, of no layer.
-        rows_seen=1 if factored else None,
-        num_groups=2 if method == "multi_maml" else 1,
-    )
+    settings = {"inner_steps": 5, "inner_lr": 0.1, **settings}
+    settings["fast_weights"] = "factored" if factored else "materialised"
     if method == "mumomaml":
-        learner = MuMoMAML(
-            network,
-            inner_loop,
-            mean_squared_error,
-            encoder=encoder(4),
-            modulation_network=ModulationNetwork(layer, network.site_units),
-        )
+        learner = MuMoMAML(model, modulation=modulation, encoder=encoder(4), **settings)
+    elif method == "multi_maml":
+        learner = MultiMAML(model, num_modes=2, **settings)
     else:
-        learner = {"maml": MAML, "multi_maml": MultiMAML}[method](
-            network, inner_loop, mean_squared_error
-        )
-    learner.build_for(x_dim=1, y_dim=1)
+        learner = MAML(model, **settings)
     rng = np.random.default_rng(seed)
     for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes
         variable.assign_add(0.1 * rng.normal(size=variable.shape))

@@ -6,13 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import ImageEncoder, ModulationNetwork
-from mmaml_tf.layers.modulation import MODULATIONS
-from mmaml_tf.meta_learners import MAML, MuMoMAML
-from mmaml_tf.networks.models import conv_net, image_encoder
-from mmaml_tf.networks.task_network import TaskNetwork
-from mmaml_tf.omniglot.classification import cross_entropy
+from mmaml_tf.encoders.images import ImageEncoder
+from mmaml_tf.layers.modulation import modulation_named
+from mmaml_tf.learners.maml import MAML
+from mmaml_tf.learners.mumomaml import MuMoMAML
+from mmaml_tf.networks.models import conv_net
 from mmaml_tf.tasks import Examples, TaskBatch
 
 FILTERS = (10, 4)  # more than the 9 pixels that a first filter sees: it is computed differently
@@ -36,26 +34,18 @@ def make_batch(seed=0, num_tasks=NUM_TASKS, num_shots=1, num_queries=2):
     return TaskBatch(examples(num_shots), examples(num_queries), tf.zeros(num_tasks, tf.int32))
 
 
-def make_learner(modulation=None, map_tasks=True, model=conv_net, network=None, seed=3, **loop):
+def make_learner(modulation=None, batching="map", model=conv_net, seed=3, **settings):
     """A learner with weights large enough that its steps change its predictions."""
     keras.utils.set_random_seed(seed)
-    inner_loop = InnerLoop(**{"num_steps": 2, "learning_rate": 0.2, **loop})
-    layer = MODULATIONS[modulation]() if modulation else None
-    scale_shift = layer is None or not layer.scales_and_shifts
-    net = TaskNetwork(model((SIZE, SIZE, 1), WAYS, FILTERS, scale_shift), layer, **(network or {}))
-    if layer is not None:
-        learner = MuMoMAML(
-            net,
-            inner_loop,
-            cross_entropy,
-            map_tasks=map_tasks,
-            encoder=ImageEncoder(image_encoder((SIZE, SIZE, 1), ENCODER_FILTERS, 4)),
-            modulation_network=ModulationNetwork(layer, net.site_units),
-        )
+    scale_shift = modulation is None or not modulation_named(modulation).scales_and_shifts
+    base = model((SIZE, SIZE, 1), WAYS, FILTERS, scale_shift)
+    settings = {"inner_steps": 2, "inner_lr": 0.2, "loss": "cross_entropy", **settings}
+    settings |= dict(fast_weights="materialised", task_batching=batching)
+    if modulation is not None:
+        encoder = ImageEncoder(ENCODER_FILTERS, 4)
+        learner = MuMoMAML(base, modulation=modulation, encoder=encoder, **settings)
     else:
-        learner = MAML(net, inner_loop, cross_entropy, map_tasks=map_tasks)
-    shape = (None, None, SIZE, SIZE, 1)
-    learner.build_parts(shape, shape)
+        learner = MAML(base, **settings)
     rng = np.random.default_rng(seed)
     for variable in learner.trainable_variables:  # no zero or one: they would hide mistakes
         variable.assign_add(0.1 * rng.normal(size=variable.shape))

@@ -1,9 +1,9 @@
 """Tiny Omniglot runs that the tests train through the library."""
 
 from data.omniglot import OmniglotTasks
-from mmaml_tf.omniglot.config import OmniglotConfig, paper_settings
-from mmaml_tf.omniglot.domain import OmniglotDomain
-from mmaml_tf.run_folder import RunFolder
+from flags.omniglot_config import OmniglotConfig, paper_settings
+from mmaml_tf.classification.domain import ClassificationDomain
+from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import as_flags
 
 TINY = dict(
@@ -37,7 +37,7 @@ def tiny_domain(data_dir, method="mumomaml", **settings):
         config.validation_characters,
         config.num_ways,
     )
-    return OmniglotDomain(config, tasks)
+    return ClassificationDomain(config, tasks)
 
 
 def train(data_dir, folder, **settings):

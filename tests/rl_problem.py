@@ -7,17 +7,17 @@ import tensorflow as tf
 
 from data.goals import GOALS, GoalDistribution
 from mmaml_tf import envs
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import ModulationNetwork
+from mmaml_tf.encoders.gru import GRUEncoder
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.layers.modulation import MODULATIONS
-from mmaml_tf.modulator import Modulator
+from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.modulator import Modulator
+from mmaml_tf.networks.models import gaussian_policy
+from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.rl.config import RlConfig, paper_settings
 from mmaml_tf.rl.domain import RlDomain
-from mmaml_tf.rl.encoder import GRUEncoder
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.meta_trpo import no_update
-from mmaml_tf.rl.policy import GaussianPolicy
 from mmaml_tf.rl.rollouts import Experience, Rollouts
 from tests.runs import as_flags
 
@@ -88,15 +88,14 @@ def make_learner(modulation="film", num_steps=1, seed=3, encoder=GRUEncoder, **l
     keras.utils.set_random_seed(seed)
     layer = MODULATIONS[modulation]() if modulation else None
     learner = MetaPolicy(
-        GaussianPolicy(HIDDEN, ACT, layer, activation="tanh"),
+        TaskNetwork(gaussian_policy(OBS, HIDDEN, ACT, activation="tanh"), layer),
         InnerLoop(num_steps, learning_rate=0.3, **loop),
         discount=0.9,
         gae_lambda=0.8,
         draw_tasks=lambda iteration: None,
         meta_update=no_update,
-        modulator=Modulator(encoder(3), ModulationNetwork(layer, HIDDEN)) if layer else None,
+        modulator=Modulator(encoder(3), layer, HIDDEN) if layer else None,
     )
-    learner.build_for(OBS)
     rng = np.random.default_rng(seed)
     for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes
         variable.assign_add(0.3 * rng.normal(size=variable.shape))

@@ -17,8 +17,10 @@ SAME = dict(rtol=1e-10, atol=1e-12)
 @pytest.mark.parametrize("clip_norm", [None, 0.5], ids=["unclipped", "clipped"])
 @pytest.mark.parametrize(("method", "modulation"), CASES)
 def test_equals_the_per_task_reference(float64, method, modulation, clip_norm, first_order):
+    learner = make_learner(
+        method, modulation, inner_steps=3, inner_clip_norm=clip_norm, first_order=first_order
+    )
     options = dict(clip_norm=clip_norm, first_order=first_order)
-    learner = make_learner(method, modulation, num_steps=3, **options)
     batch = make_batch()
     with tf.GradientTape(persistent=True) as tape:
         ours = learner.meta_loss(batch)[0]
@@ -41,9 +43,9 @@ def test_factored_equals_materialised(float64, method, modulation, clip_norm):
     batch = make_batch()
     results = []
     for factored in (True, False):
-        learner = make_learner(method, modulation, factored, clip_norm=clip_norm)
+        learner = make_learner(method, modulation, factored, inner_clip_norm=clip_norm)
         loss, gradients = meta_gradient(learner, batch)
-        results.append((loss, gradients, learner.adapt(batch.support, batch.query.x)))
+        results.append((loss, gradients, learner.after_each_step(batch.support, batch.query.x)))
     (loss, gradients, outcome), (other_loss, other_gradients, other_outcome) = results
     np.testing.assert_allclose(loss, other_loss, **SAME)
     np.testing.assert_allclose(outcome.predictions, other_outcome.predictions, **SAME)
@@ -54,7 +56,8 @@ def test_factored_equals_materialised(float64, method, modulation, clip_norm):
 def test_the_two_forms_are_really_used():
     forms = {
         factored: {
-            type(weights).__name__ for weights in make_learner(factored=factored).network.prior()
+            type(weights).__name__
+            for weights in make_learner(factored=factored).prior(make_batch().support, 5)
         }
         for factored in (True, False)
     }
@@ -85,9 +88,9 @@ def test_second_order_differs_from_first_order(float64):
 
 
 def test_zero_steps_leave_theta(float64):
-    learner = make_learner(num_steps=0)
+    learner = make_learner(inner_steps=0)
     batch = make_batch()
-    predictions = learner.adapt(batch.support, batch.query.x).predictions
+    predictions = learner.after_each_step(batch.support, batch.query.x).predictions
     assert predictions.shape[0] == 1
     np.testing.assert_array_equal(predictions[0], learner.network(batch.query.x))
 
@@ -95,15 +98,15 @@ def test_zero_steps_leave_theta(float64):
 def test_nothing_is_assigned():
     learner = make_learner("mumomaml", "film")
     before = [v.numpy() for v in learner.trainable_variables]
-    learner.adapt(*(lambda b: (b.support, b.query.x))(make_batch()))
+    learner.after_each_step(*(lambda b: (b.support, b.query.x))(make_batch()))
     for variable, value in zip(learner.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
 
 def test_adaptation_fits_the_support_set(float64):
     batch = make_batch()
-    learner = make_learner(num_steps=200, learning_rate=0.05, bias_transformation_size=0)
-    predictions = learner.adapt(batch.support, batch.support.x).predictions
+    learner = make_learner(inner_steps=200, inner_lr=0.05, bias_transformation_size=0)
+    predictions = learner.after_each_step(batch.support, batch.support.x).predictions
     losses = [learner.task_loss(batch.support.y, p).numpy() for p in tf.unstack(predictions)]
     assert np.all(losses[-1] < 0.1 * losses[0])
 
@@ -112,8 +115,10 @@ def test_tasks_do_not_touch_each_other(float64):
     batch = make_batch()
     learner = make_learner("mumomaml", "film")
     changed = tf.concat([batch.support.y[:-1], batch.support.y[-1:] + 1.0], 0)
-    before = learner.adapt(batch.support, batch.query.x).predictions[-1]
-    after = learner.adapt(batch.support._replace(y=changed), batch.query.x).predictions[-1]
+    before = learner.after_each_step(batch.support, batch.query.x).predictions[-1]
+    after = learner.after_each_step(batch.support._replace(y=changed), batch.query.x).predictions[
+        -1
+    ]
     np.testing.assert_allclose(before[:-1], after[:-1], rtol=1e-12)
     assert np.abs(before[-1] - after[-1]).max() > 1e-3
 
@@ -121,13 +126,13 @@ def test_tasks_do_not_touch_each_other(float64):
 def test_zero_film_is_maml(float64):
     batch = make_batch()
     modulated = make_learner("mumomaml", "film")
-    for variable in modulated.modulation_network.trainable_variables:
-        variable.assign(tf.zeros_like(variable))
+    for head in modulated.modulator.heads:
+        head.set_weights([np.zeros_like(value) for value in head.get_weights()])
     plain = make_learner(bias_transformation_size=0)
     plain.network.set_weights(modulated.network.get_weights())
     np.testing.assert_allclose(
-        modulated.adapt(batch.support, batch.query.x).predictions,
-        plain.adapt(batch.support, batch.query.x).predictions,
+        modulated.after_each_step(batch.support, batch.query.x).predictions,
+        plain.after_each_step(batch.support, batch.query.x).predictions,
         rtol=1e-12,
     )
 
@@ -135,7 +140,7 @@ def test_zero_film_is_maml(float64):
 def test_elementwise_clipping(float64):
     batch = make_batch()
     limit = 0.01
-    learner = make_learner(factored=False, clip_value=limit, num_steps=1)
+    learner = make_learner(factored=False, inner_clip_value=limit, inner_steps=1)
     network = learner.network
     prior = network.prior()
     fast, _ = learner.inner_loop.step(
@@ -144,14 +149,21 @@ def test_elementwise_clipping(float64):
     pairs = zip(fast[1:], prior[1:], strict=True)  # the first is the bias transformation
     largest = [np.abs(new.parts[0] - old.parts[0]).max() for new, old in pairs]
     np.testing.assert_allclose(largest, 0.1 * limit, rtol=1e-9)  # the limit is met and kept
+    factored = network.prior(rows_seen=1)
     with pytest.raises(TypeError, match="outer product"):
-        make_learner(clip_value=limit).adapt(batch.support, batch.query.x)
+        learner.inner_loop.step(
+            network,
+            factored,
+            None,
+            batch.support.x,
+            lambda o: learner.task_loss(batch.support.y, o),
+        )
 
 
 def test_norm_clipping_bounds_the_step(float64):
     batch = make_batch()
     limit = 0.01
-    learner = make_learner(factored=False, clip_norm=limit, num_steps=1)
+    learner = make_learner(factored=False, inner_clip_norm=limit, inner_steps=1)
     prior = learner.network.prior()
     fast, _ = learner.inner_loop.step(
         learner.network,
@@ -169,7 +181,7 @@ def test_norm_clipping_bounds_the_step(float64):
 
 
 def test_norm_clipping_of_a_vanishing_gradient_is_finite():
-    learner = make_learner(clip_norm=1.0)
+    learner = make_learner(inner_clip_norm=1.0)
     batch = make_batch()
     perfect = learner.network(batch.support.x)
     with tf.GradientTape() as tape:
@@ -210,8 +222,8 @@ def test_step_returns_the_loss_before_the_step(float64):
 def test_learning_rate_override(float64):
     """RL evaluation halves alpha after the first step."""
     batch = make_batch()
-    halved = make_learner(learning_rate=0.05)
-    learner = make_learner(learning_rate=0.1)
+    halved = make_learner(inner_lr=0.05)
+    learner = make_learner(inner_lr=0.1)
     arguments = (batch.support.x, lambda o: learner.task_loss(batch.support.y, o))
     by_override, _ = learner.inner_loop.step(
         learner.network, learner.network.prior(), None, *arguments, learning_rate=0.05
@@ -224,7 +236,7 @@ def test_learning_rate_override(float64):
 
 
 def test_layers_choose_the_cheaper_form():
-    network = TaskNetwork(mlp(1, (100, 100, 100), 1), rows_seen=25)
-    names = [type(weights).__name__ for weights in network.prior()]
+    network = TaskNetwork(mlp(1, (100, 100, 100), 1))
+    names = [type(weights).__name__ for weights in network.prior(rows_seen=25)]
     # 25 (1 + 100) > 100, 25 (100 + 100) < 100^2, and 25 (100 + 1) > 100.
     assert names == ["TaskWeights", *["FactoredWeights"] * 2, "TaskWeights"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.checkpoints import Checkpoints
 from mmaml_tf.errors import RunError
+from mmaml_tf.training.checkpoints import Checkpoints
 from tests import learners, omniglot_fixture
 from tests.learners import meta_gradient
 
@@ -26,10 +26,10 @@ def older_regression(learner):
 def older_classifier(learner):
     """The head with an axis of one; the encoder's kernels first, then scales and shifts."""
     *body, kernel, bias = [v.numpy() for v in learner.network.trainable_variables]
-    encoder = [v.numpy() for v in learner.encoder.trainable_variables]
+    encoder = [v.numpy() for v in learner.modulator.encoder.trainable_variables]
     kernels = [value for value in encoder if value.ndim == 4]
     others = [value for value in encoder if value.ndim != 4]
-    heads = [v.numpy() for v in learner.modulation_network.trainable_variables]
+    heads = [v.numpy() for head in learner.modulator.heads for v in head.trainable_variables]
     return [*body, kernel[None], bias[None], *kernels, *others, *heads]
 
 
@@ -65,7 +65,7 @@ def test_weights_of_another_learner_are_no_weights(tmp_path):
     learner = learners.make_learner("mumomaml", "sigmoid")
     before = learner.get_weights()
     write(tmp_path, older_regression(learners.make_learner("mumomaml", "film")))
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match="of another network"):
         Checkpoints(tmp_path, learner, weights_only=True).restore()
     for value, wanted in zip(learner.get_weights(), before, strict=True):
         np.testing.assert_array_equal(value, wanted)

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 import registry
 from flags.common import FLAGS
-from mmaml_tf import provenance
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training import provenance
+from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import SCRIPT, command, tiny_flags
 from tools import pack
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import ModulationNetwork, PairEncoder
+from mmaml_tf.encoders.pairs import PairEncoder
 from mmaml_tf.layers.modulation import FiLM
-from mmaml_tf.meta_learners import MAML, MuMoMAML, mean_squared_error
+from mmaml_tf.learners.losses import mean_squared_error
+from mmaml_tf.learners.maml import MAML
+from mmaml_tf.learners.mumomaml import MuMoMAML
 from mmaml_tf.networks.models import conv_net, gaussian_policy, mlp
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples
@@ -28,8 +29,11 @@ def meta_gradient(learner, batch):
 def test_meta_gradient_is_the_difference_quotient_of_keras(float64, make, map_tasks):
     """Independent of every second derivative that Keras or the engine takes."""
     model = make()
-    rows_seen = 1 if map_tasks else None  # factored fast weights in one of the two
-    learner = make_learner(model, rows_seen, map_tasks=map_tasks)
+    options = [  # factored fast weights in one of the two
+        dict(task_batching="batched", fast_weights="materialised"),
+        dict(task_batching="map", fast_weights="factored"),
+    ]
+    learner = make_learner(model, **options[map_tasks])
     batch = make_batch(model)
     theta = [variable.numpy() for variable in model.trainable_variables]
     losses, gradients = meta_gradient(learner, batch)
@@ -50,8 +54,8 @@ def test_meta_gradient_is_the_difference_quotient_of_keras(float64, make, map_ta
 def test_a_task_alone_is_the_same_as_among_others(float64, make):
     model = make()
     learner, batch = make_learner(model), make_batch(model)
-    together = learner.adapt(batch.support, batch.query.x).predictions
-    alone = learner.adapt(
+    together = learner.after_each_step(batch.support, batch.query.x).predictions
+    alone = learner.after_each_step(
         Examples(batch.support.x[1:2], batch.support.y[1:2]), batch.query.x[1:2]
     ).predictions
     np.testing.assert_allclose(alone[:, 0], together[:, 1], rtol=1e-9, atol=1e-12)
@@ -69,11 +73,11 @@ def test_graph_of_unknown_sizes(float64, make):
 
     @tf.function(input_signature=specs)
     def predicted(x, y, query_x):
-        return learner.adapt(Examples(x, y), query_x).predictions
+        return learner.after_each_step(Examples(x, y), query_x).predictions
 
     np.testing.assert_allclose(
         predicted(*batch.support, batch.query.x),
-        learner.adapt(batch.support, batch.query.x).predictions,
+        learner.after_each_step(batch.support, batch.query.x).predictions,
         rtol=1e-9,
         atol=1e-12,
     )
@@ -118,16 +122,7 @@ def test_zero_film_is_maml(float64, sites):
 
 def test_modulated_residual_network_with_finite_differences(float64):
     model = engine_models.residual()
-    film = FiLM()
-    network = TaskNetwork(model, film)
-    learner = MuMoMAML(
-        network,
-        InnerLoop(2, 0.1),
-        mean_squared_error,
-        encoder=PairEncoder(4),
-        modulation_network=ModulationNetwork(film, network.site_units),
-    )
-    learner.build_for(3, 1)
+    learner = MuMoMAML(model, encoder=PairEncoder(4), inner_steps=2, inner_lr=0.1)
     batch = make_batch(model)
     variables = [v for group in learner.parameter_groups() for v in group]
     rng, step, slope = np.random.default_rng(0), 1e-6, []
@@ -165,8 +160,7 @@ def test_modulation_comes_before_the_activation(float64):
 
 def test_gaussian_policy_is_an_mlp_with_a_log_sigma_that_adapts(float64):
     model = gaussian_policy(3, (4, 5), 2, activation="tanh")
-    learner = MAML(TaskNetwork(model), InnerLoop(1, 0.5), mean_squared_error)
-    learner.build_for(3, 4)
+    learner = MAML(model, inner_lr=0.5)
     model.get_layer("log_stddev").vector.assign([0.3, -0.2])
     x = tf.constant(np.random.default_rng(0).normal(size=(2, 6, 3)))
     outputs = learner.network(x)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmaml_tf import figures
-from mmaml_tf.evaluation import TaskResults, summarise
+from mmaml_tf.reporting import figures
+from mmaml_tf.reporting.evaluation import TaskResults, summarise
 from mmaml_tf.tasks import TaskStream
 from tests.runs import tiny_domain
 
@@ -27,12 +27,12 @@ def test_losses_are_those_of_a_direct_computation():
     domain = tiny_domain(eval_tasks=40)
     learner = domain.build_learner()
     results = domain.evaluate(learner)
-    assert results.losses.shape == (40, 3)
+    assert results.scores.shape == (40, 3)
     assert results.embeddings.shape == (40, 6)
     batch = domain.tasks.sample(TaskStream.EVALUATION, 1, 0, 40, 5, 5)
-    predictions = learner.adapt(batch.support, batch.query.x).predictions
+    predictions = learner.after_each_step(batch.support, batch.query.x).predictions
     expected = np.mean((predictions - batch.query.y) ** 2, axis=(2, 3)).T
-    np.testing.assert_allclose(results.losses, expected, rtol=1e-4)
+    np.testing.assert_allclose(results.scores, expected, rtol=1e-4)
     np.testing.assert_array_equal(results.modes, batch.mode)
 
 
@@ -62,7 +62,7 @@ def test_evaluation_in_several_batches_has_every_mode_equally():
     domain = tiny_domain(name="regression_3mode", meta_batch_size=6, eval_tasks=1209)  # 3 * 13 * 31
     results = domain.evaluate(domain.build_learner())
     np.testing.assert_array_equal(np.bincount(results.modes), [403] * 3)
-    assert len(np.unique(results.losses[:, 0])) > 1200  # no batch was met twice
+    assert len(np.unique(results.scores[:, 0])) > 1200  # no batch was met twice
 
 
 def test_embeddings_that_are_all_the_same_are_drawn():

@@ -53,7 +53,7 @@ def test_fresh_process_equals_this_one(method, tmp_path):
     assert done.returncode == 0, done.stderr
     served = np.load(tmp_path / "out.npz")
     support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
-    expected = learner.adapt(support, tf.constant(inputs["query_x"]), mode)
+    expected = learner.after_each_step(support, tf.constant(inputs["query_x"]), mode=mode)
     # float32, factored here and materialised there.
     close = dict(rtol=2e-4, atol=2e-5)
     np.testing.assert_allclose(served["predictions"], expected.predictions[-1], **close)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork, PairEncoder
+from mmaml_tf.encoders.lstm import BiLSTMEncoder
+from mmaml_tf.encoders.pairs import PairEncoder
 from mmaml_tf.layers.appended import BiasTransformation
 from mmaml_tf.layers.fast_weights import FactoredWeights, TaskWeights
 from mmaml_tf.layers.gradients import OuterProductGradient
 from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation, register
-from mmaml_tf.modulator import Modulator
+from mmaml_tf.learners.modulator import Modulator
 
 X = tf.constant([[[1.0, 2.0], [3.0, -1.0]], [[0.5, 0.0], [-2.0, 1.0]]])  # [2 tasks, 2 rows, 2]
 H = tf.constant([[[1.0, -2.0]], [[3.0, 0.5]]])  # [2 tasks, 1 row, 2 units]
@@ -114,7 +115,7 @@ def test_bias_transformation_appends_its_vector():
 def test_encoder_embedding_is_the_two_final_states(float64):
     """v = last forward output, first backward output; written out with the layer's own cells."""
     encoder = BiLSTMEncoder(3, num_layers=1)
-    encoder.build((None, None, 2))
+    encoder.build((None, None, 1), (None, None, 1))
     x, y = np.random.default_rng(0).normal(size=(2, 2, 4, 1))
     pairs = np.concatenate([x, y], -1)
 
@@ -138,7 +139,7 @@ def test_encoder_embedding_is_the_two_final_states(float64):
 
 def test_encoder_unrolled_equals_looped(float64):
     encoder = BiLSTMEncoder(4)
-    encoder.build((None, None, 2))
+    encoder.build((None, None, 1), (None, None, 1))
     x, y = tf.constant(np.random.default_rng(0).normal(size=(2, 3, 5, 1)))
     anything = tf.TensorSpec([None, None, 1], tf.float64)
     looped = tf.function(encoder.call, input_signature=[anything, anything])
@@ -147,7 +148,7 @@ def test_encoder_unrolled_equals_looped(float64):
 
 def test_pair_encoder_written_out_in_any_order(float64):
     encoder = PairEncoder(3)
-    encoder.build((None, None, 2))
+    encoder.build((None, None, 1), (None, None, 1))
     for variable in encoder.trainable_variables:
         variable.assign(np.random.default_rng(1).normal(size=variable.shape))
     x, y = np.random.default_rng(0).normal(size=(2, 1, 4, 1))
@@ -164,18 +165,13 @@ def test_pair_encoder_written_out_in_any_order(float64):
         np.testing.assert_allclose(actual[0], expected, rtol=1e-10)
 
 
-def test_modulation_network_has_one_head_per_block():
-    network = ModulationNetwork(FiLM(), (5, 7))
-    network.build((None, 4))
-    assert [tau.shape for tau in network(tf.zeros([3, 4]))] == [(3, 10), (3, 14)]
-
-
 def test_modulator_is_the_heads_of_the_encoders_embedding():
-    modulator = Modulator(PairEncoder(4), ModulationNetwork(FiLM(), (5, 7)))
-    modulator.build((None, None, 3))
+    modulator = Modulator(PairEncoder(4), FiLM(), (5, 7))
     y = X[..., :1]
+    modulator.build_on(X, y)
     tau, v = modulator(X, y)
-    encoder, heads = modulator.encoder, modulator.modulation_network.heads
+    assert [part.shape for part in tau] == [(2, 10), (2, 14)]
+    encoder, heads = modulator.encoder, modulator.heads
     np.testing.assert_array_equal(v, encoder(X, y))
     for part, head in zip(tau, heads, strict=True):
         np.testing.assert_array_equal(part, head(v))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.encoders import PairEncoder
+from mmaml_tf.encoders.pairs import PairEncoder
 from tests.learners import CASES, make_batch, make_learner, meta_gradient
 
 # Central differences with h = 1e-6 in float64 are good to about h^2 + 1e-16 / h, relative 1e-9;
@@ -19,7 +19,7 @@ STEP, TOLERANCE = 1e-6, 1e-6
 )
 @pytest.mark.parametrize(("method", "modulation"), CASES)
 def test_against_finite_differences(float64, method, modulation, clip_norm, factored):
-    check(make_learner(method, modulation, factored, clip_norm=clip_norm))
+    check(make_learner(method, modulation, factored, inner_clip_norm=clip_norm))
 
 
 def test_of_the_pair_encoder(float64):

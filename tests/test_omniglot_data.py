@@ -361,15 +361,15 @@ def test_tasks_show_their_own_splits_characters_only(stream):
 def test_tasks_of_one_alphabet():
     tasks = OmniglotTasks(numbered_characters(40), 0, 15, 5, num_ways=4)
     test = tasks.splits[TaskStream.EVALUATION]
-    batch, names = tasks.alphabet_tasks(seed=0, num_alphabets=2, tasks_each=6, num_shots=1)
+    batch, names = tasks.grouped_tasks(seed=0, num_groups=2, tasks_each=6, num_shots=1)
     assert len(names) == 2 and list(batch.mode) == [0] * 6 + [1] * 6
     shown = identities(batch.support.x)[0]
     for index, name in enumerate(names):
         members = {n.split("/")[1] for n in test.names if n.startswith(f"{name}/")}
         assert {str(c) for c in shown[batch.mode == index].ravel()} <= members
-    assert tasks.alphabet_tasks(0, 0, 6, 1)[1] == []
+    assert tasks.grouped_tasks(0, 0, 6, 1)[1] == []
     many = OmniglotTasks(numbered_characters(60), 0, 15, 15, num_ways=15)
-    assert many.alphabet_tasks(0, 2, 6, 1)[0].support.x.shape[:2] == (12, 5)
+    assert many.grouped_tasks(0, 2, 6, 1)[0].support.x.shape[:2] == (12, 5)
 
 
 # The real thing, where it is at hand.

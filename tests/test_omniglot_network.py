@@ -5,12 +5,15 @@ import pytest
 import tensorflow as tf
 
 from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation
+from mmaml_tf.learners.losses import accuracy, cross_entropy
 from mmaml_tf.networks.models import conv_net, pixel_mlp
 from mmaml_tf.networks.task_network import TaskNetwork
-from mmaml_tf.omniglot.classification import accuracy, cross_entropy, step_accuracies
+from mmaml_tf.reporting.evaluation import step_scores
 from mmaml_tf.tasks import Examples
 from tests.omniglot_fixture import FILTERS, NUM_TASKS, SIZE, WAYS, make_batch, make_learner
 
+# The reference's settings, as a learner calls them.
+NAMES = {"num_steps": "inner_steps", "clip_norm": "inner_clip_norm"}
 EPSILON = 1e-3  # Keras's default
 
 
@@ -83,26 +86,28 @@ def reference_losses(learner, batch, num_steps, learning_rate, first_order=False
 
 
 @pytest.mark.parametrize(
-    "modulation, model, loop, map_tasks",
+    "modulation, model, loop, batching",
     [
-        (None, conv_net, {}, True),
-        (None, conv_net, {}, False),
-        ("film", conv_net, {}, True),
-        ("sigmoid", conv_net, {}, True),
-        ("softmax", conv_net, {}, False),
-        ("bend", conv_net, {}, True),
-        (None, pixel_mlp, {}, False),
-        ("film", pixel_mlp, {}, True),
-        (None, conv_net, dict(first_order=True), True),
-        ("film", conv_net, dict(first_order=True), False),
-        (None, conv_net, dict(clip_norm=0.3), True),
-        (None, conv_net, dict(clip_norm=0.3), False),
-        ("film", conv_net, dict(num_steps=0), True),
+        (None, conv_net, {}, "map"),
+        (None, conv_net, {}, "batched"),
+        ("film", conv_net, {}, "map"),
+        ("sigmoid", conv_net, {}, "map"),
+        ("softmax", conv_net, {}, "batched"),
+        ("bend", conv_net, {}, "map"),
+        (None, pixel_mlp, {}, "batched"),
+        ("film", pixel_mlp, {}, "map"),
+        (None, conv_net, dict(first_order=True), "map"),
+        ("film", conv_net, dict(first_order=True), "batched"),
+        (None, conv_net, dict(clip_norm=0.3), "map"),
+        (None, conv_net, dict(clip_norm=0.3), "batched"),
+        ("film", conv_net, dict(num_steps=0), "map"),
     ],
 )
-def test_same_as_a_loop_over_tasks(float64, monkeypatch, modulation, model, loop, map_tasks):
+def test_same_as_a_loop_over_tasks(float64, monkeypatch, modulation, model, loop, batching):
     monkeypatch.setitem(MODULATIONS, "bend", Bend)
-    learner = make_learner(modulation, map_tasks, model, **loop)
+    learner = make_learner(
+        modulation, batching, model, **{NAMES.get(name, name): loop[name] for name in loop}
+    )
     batch = make_batch()
     settings = {"num_steps": 2, "learning_rate": 0.2, **loop}
     with tf.GradientTape() as tape:
@@ -155,39 +160,38 @@ def test_first_order_is_not_second_order(float64):
 @pytest.mark.parametrize("modulation", [None, "film"])
 def test_one_task_at_a_time_is_the_same_as_all_at_once(float64, modulation):
     batch = make_batch(num_shots=2, num_queries=3)
-    mapped, batched = make_learner(modulation), make_learner(modulation, map_tasks=False)
+    mapped, batched = make_learner(modulation), make_learner(modulation, "batched")
     for mine, theirs in zip(
         meta_gradients(mapped, batch)[1], meta_gradients(batched, batch)[1], strict=True
     ):
         np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-11)
-    mine = mapped.adapt(batch.support, batch.query.x, num_steps=4)
-    theirs = batched.adapt(batch.support, batch.query.x, num_steps=4)
+    mine = mapped.after_each_step(batch.support, batch.query.x, num_steps=4)
+    theirs = batched.after_each_step(batch.support, batch.query.x, num_steps=4)
     assert mine.predictions.shape == (5, NUM_TASKS, 3 * WAYS, WAYS)
     np.testing.assert_allclose(mine.predictions, theirs.predictions, rtol=1e-8)
     if modulation:
         np.testing.assert_allclose(mine.embedding, theirs.embedding)
 
 
-@pytest.mark.parametrize("map_tasks", [True, False])
-def test_tasks_do_not_touch_each_other(float64, map_tasks):
-    learner = make_learner("film", map_tasks)
+@pytest.mark.parametrize("batching", ["map", "batched"])
+def test_tasks_do_not_touch_each_other(float64, batching):
+    learner = make_learner("film", batching)
     batch = make_batch()
-    alone = learner.adapt(
+    alone = learner.after_each_step(
         Examples(batch.support.x[1:2], batch.support.y[1:2]), batch.query.x[1:2]
     ).predictions
-    together = learner.adapt(batch.support, batch.query.x).predictions
+    together = learner.after_each_step(batch.support, batch.query.x).predictions
     np.testing.assert_allclose(alone[:, 0], together[:, 1], rtol=1e-8)
 
 
-@pytest.mark.parametrize("map_tasks", [True, False])
-def test_support_statistics_make_predictions_independent_of_the_other_queries(float64, map_tasks):
+@pytest.mark.parametrize("batching", ["map", "batched"])
+def test_support_statistics_make_predictions_independent_of_the_other_queries(float64, batching):
     batch = make_batch()
-    for support_statistics in (True, False):
-        network = dict(support_statistics=support_statistics)
-        learner = make_learner("film", map_tasks, network=network, learning_rate=0.4)
-        one = learner.adapt(batch.support, batch.query.x[:, :1]).predictions
-        all_ = learner.adapt(batch.support, batch.query.x).predictions
-        assert np.allclose(one[:, :, 0], all_[:, :, 0], rtol=1e-8) == support_statistics
+    for statistics in ("support", "transductive"):
+        learner = make_learner("film", batching, bn_statistics=statistics, inner_lr=0.4)
+        one = learner.after_each_step(batch.support, batch.query.x[:, :1]).predictions
+        all_ = learner.after_each_step(batch.support, batch.query.x).predictions
+        assert np.allclose(one[:, :, 0], all_[:, :, 0], rtol=1e-8) == (statistics == "support")
 
 
 def test_modulation_changes_the_predictions_and_film_zero_does_not(float64):
@@ -242,10 +246,10 @@ def test_loss_and_accuracy_by_hand():
 
 
 def test_accuracy_per_step():
-    learner = make_learner("film", learning_rate=0.5)
+    learner = make_learner("film", inner_lr=0.5)
     batch = make_batch(num_tasks=2)
     batch = batch._replace(query=batch.support)  # adapted to, so accuracy must rise
-    results = step_accuracies(learner, 10)(batch)
-    assert results["score"].shape == (2, 11) and results["embedding"].shape == (2, 4)
-    assert np.mean(results["score"][:, -1]) > np.mean(results["score"][:, 0])
-    assert np.mean(results["score"][:, -1]) > 0.9
+    scores, embedding = step_scores(learner, accuracy, batch, 10)
+    assert scores.shape == (2, 11) and embedding.shape == (2, 4)
+    assert np.mean(scores[:, -1]) > np.mean(scores[:, 0])
+    assert np.mean(scores[:, -1]) > 0.9

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.best_checkpoint import BestCheckpoint
+from flags.omniglot_config import DEFAULT_DATA_DIR, OmniglotConfig, paper_settings
 from mmaml_tf.config import ConfigError
-from mmaml_tf.omniglot.config import DEFAULT_DATA_DIR, OmniglotConfig, paper_settings
-from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import Examples
+from mmaml_tf.training.best_checkpoint import BestCheckpoint
+from mmaml_tf.training.run_folder import RunFolder
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_domain, tiny_flags, train
 from tests.runs import SCRIPT, command
@@ -224,7 +224,7 @@ def test_exported_classifier_in_a_fresh_process(data_dir, tmp_path, method, sett
     assert done.returncode == 0, done.stderr
     served = np.load(tmp_path / "out.npz")
     support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
-    expected = learner.adapt(support, tf.constant(inputs["query_x"]), num_steps=3)
+    expected = learner.after_each_step(support, tf.constant(inputs["query_x"]), 3)
     for name, index in (("predictions", -1), ("modulated_predictions", 0)):
         probabilities = tf.nn.softmax(expected.predictions[index])
         np.testing.assert_allclose(served[name], probabilities, rtol=1e-3, atol=1e-4)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmaml_tf import provenance
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training import provenance
+from mmaml_tf.training.run_folder import RunFolder
 from portable.export import export
 from portable.step_folder import StepFolder
 from portable.take_back import take_back

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.rl.gru import LongGRU
+from mmaml_tf.encoders.long_gru import LongGRU
 from mmaml_tf.rl.meta_trpo import linear_map
 
 UNITS, WIDTH, LENGTHS, T = 4, 3, [7, 5, 1], 7

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from mmaml_tf.encoders.gru import GRUEncoder
+from mmaml_tf.encoders.moments import MomentEncoder
 from mmaml_tf.rl import policy
-from mmaml_tf.rl.encoder import GRUEncoder, MomentEncoder
 from mmaml_tf.rl.rollouts import Rollouts
 from tests.rl_problem import (
     ACT,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training.run_folder import RunFolder
 from tests.rl_problem import BANDIT_GOALS, tiny_domain, tiny_flags
 from tests.runs import command, start_command
 

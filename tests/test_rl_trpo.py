@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmaml_tf.encoders.moments import MomentEncoder
 from mmaml_tf.rl import trpo
-from mmaml_tf.rl.encoder import MomentEncoder
 from mmaml_tf.rl.meta_trpo import MetaTrpo, variables_of
 from tests.rl_problem import make_experience, make_learner
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from mmaml_tf import provenance
 from mmaml_tf.errors import RunError
-from mmaml_tf.evaluation import read_evaluation
-from mmaml_tf.metrics_file import MetricsFile
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
-from mmaml_tf.run_files import read_json
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.reporting.evaluation import read_evaluation
+from mmaml_tf.training import provenance
+from mmaml_tf.training.metrics_file import MetricsFile
+from mmaml_tf.training.run_files import read_json
+from mmaml_tf.training.run_folder import RunFolder
 
 CONFIG = RegressionConfig(**paper_settings("regression_2mode", "maml", ("sinusoid", "linear")))
 

@@ -9,13 +9,13 @@ import pytest
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_folder import LOCK, RunFolder
+from mmaml_tf.training.run_folder import LOCK, RunFolder
 from tests.runs import SCRIPT, command, tiny_domain, tiny_flags
 
 MAML = ["--domain=regression_2mode", *tiny_flags("maml"), "--iterations=10"]
 HOLD = """
 import sys, time
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training.run_folder import RunFolder
 with RunFolder(sys.argv[1]).locked():
     print("held", flush=True)
     time.sleep(600)

@@ -6,11 +6,11 @@ import os
 import pytest
 import tensorflow as tf
 
-from mmaml_tf import checkpoints, storage
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_files import write_atomically
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.training import checkpoints, storage
+from mmaml_tf.training.run_files import write_atomically
+from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import tiny_domain
 
 NO_SPACE = os.strerror(errno.ENOSPC)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from mmaml_tf import callbacks, experiment, provenance
 from mmaml_tf.errors import NonFiniteLossError, RunError
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.reporting import actions
+from mmaml_tf.training import callbacks, provenance
+from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import start_command, tiny_domain, tiny_flags
 
 TIMELESS = ["iteration", "loss", "support_loss"]
@@ -197,7 +198,7 @@ def test_vanished_checkpoints_are_an_error_not_a_fresh_start(tmp_path):
     with pytest.raises(RunError, match="its checkpoints are gone"):
         train(folder)
     with pytest.raises(RunError, match="holds no checkpoint"):
-        experiment.evaluate(tiny_domain(), folder, folder)
+        actions.evaluate(tiny_domain(), folder, folder)
 
 
 def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_path):

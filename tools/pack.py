@@ -16,12 +16,12 @@ from pathlib import Path
 
 import keras
 
-from mmaml_tf import supervised
-from mmaml_tf.checkpoints import Checkpoints, has_weights_alone
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.run_folder import RunFolder, saved_iterations
-from mmaml_tf.storage import replacing
+from mmaml_tf.training import fit
+from mmaml_tf.training.checkpoints import Checkpoints, has_weights_alone
+from mmaml_tf.training.run_folder import RunFolder, saved_iterations
+from mmaml_tf.training.storage import replacing
 from registry import held_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
     """
     config, registration = held_run(source)
     learner = registration.build(config).build_learner()
-    iteration = supervised.restore(learner, source)
+    iteration = fit.restore(learner, source)
     name = name or f"{config.label}-seed{config.seed}"
     if not re.fullmatch(r"\w[\w.-]*", name) or name == RunFolder("").saved_model.name:
         raise RunError(f"{name} is no name for a packed run: letters, digits, '_', '-' and '.'")

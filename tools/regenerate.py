@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmaml_tf import experiment
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.report import ReportedRun, report
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.reporting import actions
+from mmaml_tf.reporting.report import ReportedRun, report
+from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
 from tools import tables
 
@@ -37,7 +37,7 @@ def regenerate(domain: str, measure: bool) -> None:
         config, registration = held_run(packed)
         built = registration.build(config)
         if measure or not output.evaluation_file.exists():
-            experiment.evaluate(built, packed, output)
+            actions.evaluate(built, packed, output)
         label = packed.path.name.removesuffix("-seed0")
         runs.append(ReportedRun(built, packed, output, label))
     report(runs, ROOT / "results" / domain)

@@ -9,9 +9,9 @@ each ([MuMoMAML], [MAML]).
 import re
 from pathlib import Path
 
-from mmaml_tf import markdown
-from mmaml_tf.evaluation import read_evaluation
-from mmaml_tf.run_folder import RunFolder
+from mmaml_tf.reporting import markdown
+from mmaml_tf.reporting.evaluation import read_evaluation
+from mmaml_tf.training.run_folder import RunFolder
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 README = RESULTS.parent / "README.md"

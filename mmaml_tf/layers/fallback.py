@@ -31,7 +31,11 @@ def one_by_one(call: LayerCall, *args: Any, **kwargs: Any) -> Any:
         )
         return outputs
 
-    if num_tasks == 1:
-        single = tf.nest.map_structure(lambda part: tf.squeeze(part, 0), (inputs, weights))
-        return tf.nest.map_structure(lambda out: out[None], one_task(single))
+    if isinstance(num_tasks, int) and (num_tasks == 1 or tf.executing_eagerly()):
+        # Vectorizing takes longer than a few tasks do.
+        each = [
+            one_task(tf.nest.map_structure(lambda part, j=j: part[j], (inputs, weights)))
+            for j in range(num_tasks)
+        ]
+        return tf.nest.map_structure(lambda *outputs: tf.stack(outputs), *each)
     return tf.vectorized_map(one_task, (inputs, weights))

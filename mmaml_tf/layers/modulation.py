@@ -9,8 +9,6 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from mmaml_tf.config import RunConfig
-
 MODULATIONS: dict[str, type["Modulation"]] = {}
 
 
@@ -24,17 +22,15 @@ def register(name: str) -> Callable[[type["Modulation"]], type["Modulation"]]:
     return add
 
 
-def modulation_of(config: RunConfig) -> "Modulation | None":
-    """The modulation that a run asks for; None for none.
+def modulation_named(name: str) -> "Modulation":
+    """A new modulation of a registered name.
 
     Raises:
-      ConfigError: if there is none of that name.
+      ValueError: if there is none.
     """
-    if config.modulation is None:
-        return None
-    if config.modulation not in MODULATIONS:
-        config.require("modulation", False, f"choose from {', '.join(MODULATIONS)}")
-    return MODULATIONS[config.modulation]()
+    if name not in MODULATIONS:
+        raise ValueError(f"modulation={name!r}: choose from {', '.join(MODULATIONS)}")
+    return MODULATIONS[name]()
 
 
 class Modulation(keras.layers.Layer):

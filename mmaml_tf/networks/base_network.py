@@ -18,10 +18,12 @@ class BaseNetwork(keras.layers.Layer):
     variables.
     """
 
-    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
+    def prior(self, groups: tf.Tensor | None = None, rows_seen: int | None = None) -> list[Any]:
         """theta as fast weights, one entry per adaptable layer.
 
         Args:
+          rows_seen: support examples times gradient steps, which decides per dense layer whether
+            its fast weights are factored or multiplied out; None multiplies all out.
           groups: [tasks] int, picks one of the network's groups of slow weights for every task;
             None if there is one group, or if the tasks are sorted into equal groups.
         """

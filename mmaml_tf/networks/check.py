@@ -13,17 +13,17 @@ normalisation layers have right, where their second derivatives are wrong (`laye
 
 import contextlib
 import random
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from mmaml_tf.networks.base_network import BaseNetwork
 from mmaml_tf.networks.graph import cloned, has_graph
 
-if TYPE_CHECKING:
-    from mmaml_tf.networks.task_network import TaskNetwork
+NetworkOf = Callable[[keras.Model], BaseNetwork]
 
 TASKS, EXAMPLES = 2, 3
 # What an axis of open length is tried with.
@@ -39,36 +39,33 @@ ATTEMPTS = 3
 _passed: set[tuple] = set()
 
 
-def check(network: "TaskNetwork") -> None:
+def check(model: keras.Model, network_of: NetworkOf, decided_by: tuple) -> None:
     """Compares a network with its model; once per process for models that are alike.
+
+    Args:
+      model: the network's.
+      network_of: makes such a network of another model; not to be checked in turn.
+      decided_by: what the outcome depends on besides the model's config.
 
     Raises:
       ValueError: if they differ, naming the first layer that does.
     """
-    key = _key(network)
+    try:
+        key = (model.to_json(), *decided_by)
+    except (NotImplementedError, TypeError, ValueError):
+        key = None
     if key is not None and key in _passed:
         return
     if not tf.executing_eagerly():
-        raise ValueError(f"{network.model.name}: build the network outside of tf.function")
+        raise ValueError(f"{model.name}: build the network outside of tf.function")
     with _float64():
-        twin = _in_float64(network.model)
+        twin = _in_float64(model)
         _randomise(twin)
-        rows_seen = network.rows_seen
-        problem = _problem(type(network), twin, rows_seen)
+        problem = _problem(twin, network_of)
         if problem is not None:
-            raise ValueError(_first_culprit(type(network), twin, rows_seen, problem))
+            raise ValueError(_first_culprit(twin, network_of, problem))
     if key is not None:
         _passed.add(key)
-
-
-def _key(network: "TaskNetwork") -> tuple | None:
-    """What decides about the outcome; None if it can't be said."""
-    try:
-        config = network.model.to_json()
-    except (NotImplementedError, TypeError, ValueError):
-        return None
-    rules = tuple((type(step.call.operation), step.rule.run) for step in network.plan.steps)
-    return config, rules, network.rows_seen
 
 
 @contextlib.contextmanager
@@ -149,13 +146,11 @@ OTHER_DERIVATIVES = _Problem(
 )
 
 
-def _problem(
-    kind: type["TaskNetwork"], model: keras.Model, rows_seen: int | None
-) -> _Problem | None:
+def _problem(model: keras.Model, network_of: NetworkOf) -> _Problem | None:
     """What is wrong, if anything."""
     try:
         for attempt in range(ATTEMPTS):
-            problem = _difference(kind(model, rows_seen=rows_seen, checked=False), model, attempt)
+            problem = _difference(network_of(model), model, attempt)
             if problem is not OTHER_DERIVATIVES:
                 return problem
         return problem
@@ -164,14 +159,14 @@ def _problem(
         return _Problem(f"does not run for many tasks at once ({reason})", "")
 
 
-def _difference(network: "TaskNetwork", model: keras.Model, attempt: int) -> _Problem | None:
+def _difference(network: BaseNetwork, model: keras.Model, attempt: int) -> _Problem | None:
     rng = np.random.default_rng(attempt)
     support_x, query_x = (_inputs(model, rng) for _ in range(2))
     theta = [variable.value for variable in model.trainable_variables]
     keras_view = _KerasView(model, support_x, query_x, rng)
     with tf.GradientTape() as meta_tape:
         meta_tape.watch(theta)
-        prior = network.prior()
+        prior = network.prior(rows_seen=1)  # factored wherever one row is cheaper so
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             before, trace = network.forward(support_x, prior, watch=tape.watch)
             loss = tf.reduce_sum(keras_view.losses(before))
@@ -257,16 +252,14 @@ def _close(actual: tf.Tensor, expected: tf.Tensor) -> bool:
     return bool(np.abs(actual - expected).max() <= limit)
 
 
-def _first_culprit(
-    kind: type["TaskNetwork"], model: keras.Model, rows_seen: int | None, problem: _Problem
-) -> str:
+def _first_culprit(model: keras.Model, network_of: NetworkOf, problem: _Problem) -> str:
     """The message: of the first operation up to which the model differs already."""
     for operation in model.operations:
         outputs = keras.tree.flatten(operation.output)
         part = keras.Model(model.inputs, outputs[0])
         if len(outputs) > 1 or not part.trainable_variables:
             continue
-        found = _problem(kind, part, rows_seen)
+        found = _problem(part, network_of)
         if found is not None:
             return _message(f"{operation.name} ({type(operation).__name__})", found)
     return _message(model.name, problem)

@@ -41,8 +41,6 @@ class TaskNetwork(BaseNetwork):
       model: Sequential or Functional, of one input and one output, built.
       modulation: of every site, or None.
       sites: names of the layers to modulate; None for every hidden block (`networks.plan`).
-      rows_seen: support examples times gradient steps, which decides per dense layer whether its
-        fast weights are factored or materialised; None materialises all.
       support_statistics: whether `predict` normalises by the support set alone.
       num_groups: independent copies of the model, each with its own initial draw (Multi-MAML: one
         per mode). Tasks sorted by group, as many of each, need not say which is theirs.
@@ -58,7 +56,6 @@ class TaskNetwork(BaseNetwork):
         model: keras.Model,
         modulation: Modulation | None = None,
         sites: Sequence[str] | None = None,
-        rows_seen: int | None = None,
         support_statistics: bool = False,
         num_groups: int = 1,
         checked: bool = True,
@@ -76,7 +73,6 @@ class TaskNetwork(BaseNetwork):
             )
         self.models = [model, *(keras.models.clone_model(model) for _ in range(num_groups - 1))]
         self.modulation = modulation
-        self.rows_seen = rows_seen
         self.support_statistics = support_statistics
         self.checked = checked
 
@@ -117,9 +113,10 @@ class TaskNetwork(BaseNetwork):
                 "for the tasks' inputs"
             )
         if self.checked:
-            check(self)
+            rules = ((type(step.call.operation), step.rule.run) for step in self.plan.steps)
+            check(self.model, lambda twin: TaskNetwork(twin, checked=False), tuple(rules))
 
-    def prior(self, groups: tf.Tensor | None = None) -> list[Any]:
+    def prior(self, groups: tf.Tensor | None = None, rows_seen: int | None = None) -> list[Any]:
         """See `BaseNetwork`; one entry per layer with trainable variables."""
         index = {id(variable): i for i, variable in enumerate(self.model.trainable_variables)}
 
@@ -132,17 +129,17 @@ class TaskNetwork(BaseNetwork):
 
         return [
             form(tuple(theta(variable) for variable in layer.trainable_variables))
-            for form, layer in zip(self._forms(), self.plan.layers, strict=True)
+            for form, layer in zip(self._forms(rows_seen), self.plan.layers, strict=True)
         ]
 
-    def _forms(self) -> list[type[FactoredWeights] | type[TaskWeights]]:
+    def _forms(self, rows_seen: int | None) -> list[type[FactoredWeights] | type[TaskWeights]]:
         """The fast-weight form of each adaptable layer."""
         forms: list[type[FactoredWeights] | type[TaskWeights]] = []
         for rule, layer in zip(self.plan.rules, self.plan.layers, strict=True):
             rows = self.plan.rows_per_example(layer)
-            if rule.at_outputs and self.rows_seen is not None and rows is not None:
+            if rule.at_outputs and rows_seen is not None and rows is not None:
                 fan_in, fan_out = layer.kernel.shape
-                forms.append(weights_form(fan_in, fan_out, self.rows_seen * rows))
+                forms.append(weights_form(fan_in, fan_out, rows_seen * rows))
             else:
                 forms.append(TaskWeights)
         return forms

@@ -7,12 +7,11 @@ from typing import Any
 from mmaml_tf.config import FewShotConfig
 
 WEIGHT_FORMS = ("auto", "materialised")
-ENCODERS = ("lstm", "pairs")
 # Evaluation tasks per call at most, to bound the memory it takes.
 EVALUATION_BATCH = 600
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RegressionConfig(FewShotConfig):
     """A regression run.
 
@@ -23,7 +22,7 @@ class RegressionConfig(FewShotConfig):
       bias_transformation_size: learned vector appended to the input; 0 for none.
       encoder_units: LSTM cells per direction, or width, of the task encoder.
       fast_weights: "auto" factors a layer's fast weights where that is cheaper.
-      encoder: "lstm" as published, or "pairs", which looks at all pairs of support points.
+      encoder: task encoder, by registered name: "lstm" as published, or another.
     """
 
     modes: tuple[str, ...]
@@ -41,7 +40,6 @@ class RegressionConfig(FewShotConfig):
         super().__post_init__()
         if self.encoder is not None:
             self.require_at_least("encoder_units", 1)
-            self.require_one_of("encoder", ENCODERS)
         self.require_at_least("bias_transformation_size", 0)
         self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more, below 1e6")
         self.require_widths("hidden_units", "100,100,100")

@@ -1,9 +1,8 @@
-"""The regression domain: wires tasks, networks, encoder, loss, figures and export together."""
+"""The regression domain: wires tasks, network, encoder, loss and figures together."""
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -11,22 +10,17 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import evaluation, figures, supervised
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.checked_inputs import Input
-from mmaml_tf.encoders import BiLSTMEncoder, ModulationNetwork, PairEncoder
-from mmaml_tf.export import export_supervised
-from mmaml_tf.few_shot import FewShotDomain, FewShotTasks
-from mmaml_tf.layers.modulation import modulation_of
-from mmaml_tf.meta_learners import MAML, MetaLearner, MultiMAML, MuMoMAML, mean_squared_error
+from mmaml_tf import encoders
+from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
+from mmaml_tf.learners.losses import mean_squared_error
+from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import mlp
-from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
 from mmaml_tf.regression.figures import Prediction, predictions
-from mmaml_tf.report import ReportedRun
+from mmaml_tf.reporting import evaluation, figures
+from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
-ENCODERS = {"lstm": BiLSTMEncoder, "pairs": PairEncoder}
 METRIC = "mse"
 LABEL = "mean squared error"
 FIGURE_TASKS_PER_MODE = 3
@@ -58,51 +52,29 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
       tasks: the task distribution.
     """
 
-    def build_learner(self) -> MetaLearner:
-        """A learner with freshly initialised weights, compiled for training."""
-        return self._build(self.config.num_shots)
+    STEPS_PER_CALL = 20
 
-    def _build(self, num_shots: int | None) -> MetaLearner:
-        """`num_shots`: support points the fast weights are laid out for; None for any number."""
-        config = self.config
-        keras.utils.set_random_seed(config.seed)
-        modulation = modulation_of(config)
-        rows_seen = None
-        if num_shots is not None and config.fast_weights == "auto":
-            rows_seen = num_shots * config.inner_steps
-        model = mlp(
+    def base_model(self) -> keras.Model:
+        """An MLP from x to y."""
+        return mlp(
             1,
-            config.hidden_units,
+            self.config.hidden_units,
             output_units=1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            bias_transformation_size=config.bias_transformation_size,
+            bias_transformation_size=self.config.bias_transformation_size,
         )
-        network = TaskNetwork(
-            model,
-            modulation,
-            rows_seen=rows_seen,
-            num_groups=len(config.modes) if config.method == "multi_maml" else 1,
-        )
-        inner_loop = InnerLoop(
-            config.inner_steps,
-            config.inner_lr,
-            config.first_order,
-            config.inner_clip_norm,
-            config.inner_clip_value,
-        )
-        parts = (network, inner_loop, mean_squared_error, config.meta_clip_norm)
-        if modulation is not None:
-            encoder = config.group("modulation")
-            learner = MuMoMAML(
-                *parts,
-                encoder=ENCODERS[encoder["encoder"]](encoder["encoder_units"]),
-                modulation_network=ModulationNetwork(modulation, network.site_units),
-            )
-        else:
-            learner = (MultiMAML if config.method == "multi_maml" else MAML)(*parts)
-        learner.build_for(x_dim=1, y_dim=1)
-        supervised.compile_learner(learner, config, steps_per_call=20)
-        return learner
+
+    def learner_options(self) -> dict[str, Any]:
+        """See `FewShotDomain`."""
+        return dict(loss="mse", fast_weights=self.config.fast_weights)
+
+    def method_settings(self, group: str) -> dict[str, Any]:
+        """See `FewShotDomain`."""
+        if group == "modes":
+            return dict(num_modes=len(self.config.modes))
+        chosen = self.config.group(group)
+        encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
+        return dict(modulation=chosen["modulation"], encoder=encoder(chosen["encoder_units"]))
 
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures the learner on `config.eval_tasks` fresh tasks."""
@@ -120,7 +92,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
                 config.eval_queries,
             )
 
-        results = evaluation.evaluate(learner, sample, math.ceil(config.eval_tasks / batch))
+        num_batches = math.ceil(config.eval_tasks / batch)
+        results = evaluation.measure(learner, mean_squared_error, sample, num_batches)
         return results.first(config.eval_tasks, num_modes)
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
@@ -158,7 +131,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         query_x = tf.tile(grid[None, :, None], [len(batch.mode), 1, 1])
         before, after = [], []
         for index, (label, learner) in enumerate(learners.items()):
-            values = learner.adapt(batch.support, query_x).predictions.numpy()[..., 0]
+            values = learner.after_each_step(batch.support, query_x).predictions.numpy()[..., 0]
             style = ":" if len(learners) == 1 else "-"
             before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
             adapted = f"{label}, {len(values) - 1} steps"
@@ -184,14 +157,6 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
         return drawn | self.prediction_figures({run.label: run.learner() for run in runs})
-
-    def export(self, learner: MetaLearner, path: Path) -> None:
-        """Saves the learner as a SavedModel for any number of support points."""
-        flexible = self._build(num_shots=None)
-        flexible.set_weights(learner.get_weights())
-        config, scalar = self.config, Input((1,))
-        num_modes = len(config.modes) if config.method == "multi_maml" else None
-        export_supervised(flexible, scalar, scalar, config.inner_steps, path, num_modes=num_modes)
 
 
 def comparison_figures(

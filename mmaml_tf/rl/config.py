@@ -6,14 +6,13 @@ from typing import Any
 from mmaml_tf import methods
 from mmaml_tf.config import RunConfig
 
-ENCODERS = ("moments", "gru")
 # Evaluation tasks per batch at most, to bound the memory it takes.
 EVALUATION_BATCH = 40
 # Steps of the longest episodes.
 MAX_HORIZON = 200
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RlConfig(RunConfig):
     """A meta-reinforcement-learning run (methods: `mmaml_tf.rl.methods`).
 
@@ -26,7 +25,8 @@ class RlConfig(RunConfig):
       gae_lambda: lambda of generalised advantage estimation.
       hidden_units: widths of the policy's hidden layers.
       encoder_units: width of the task encoder and of v.
-      encoder: "moments" of a trajectory (`MomentEncoder`), or a "gru" over it, as published.
+      encoder: task encoder, by registered name: "moments" of a trajectory, a "gru" over it, as
+        published, or another.
       max_kl: TRPO's limit on the mean divergence of the adapted policies.
       cg_iterations: of conjugate gradients.
       cg_damping: added to the curvature's diagonal.
@@ -67,7 +67,6 @@ class RlConfig(RunConfig):
         self.require_at_least("rollouts", 1)
         self.require_steps("eval_steps", 1)
         if self.encoder is not None:
-            self.require_one_of("encoder", ENCODERS)
             self.require_at_least("encoder_units", 1)
             self.require_at_least("embedding_trajectories", 1)
         if self.max_kl is not None:

@@ -10,27 +10,27 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf import evaluation, figures, methods, supervised
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.encoders import ModulationNetwork
-from mmaml_tf.layers.modulation import modulation_of
-from mmaml_tf.modulator import Modulator
-from mmaml_tf.report import ReportedRun
+from mmaml_tf import encoders, methods
+from mmaml_tf.layers.modulation import modulation_named
+from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.modulator import Modulator
+from mmaml_tf.networks.models import gaussian_policy
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.reporting import evaluation, figures
+from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.config import EVALUATION_BATCH, RlConfig
-from mmaml_tf.rl.encoder import GRUEncoder, MomentEncoder
 from mmaml_tf.rl.export import export_policy
 from mmaml_tf.rl.figures import navigation_trajectories
 from mmaml_tf.rl.learner import MetaPolicy, MetaUpdate
 from mmaml_tf.rl.meta_trpo import MetaTrpo, no_update
-from mmaml_tf.rl.policy import GaussianPolicy
 from mmaml_tf.rl.rollouts import Rollouts
 from mmaml_tf.rl.sampler import Sampler
 from mmaml_tf.rl.tasks import GoalTasks
-from mmaml_tf.run_folder import RunFolder
 from mmaml_tf.tasks import TaskStream
+from mmaml_tf.training import fit
+from mmaml_tf.training.run_folder import RunFolder
 
-ENCODERS = {"moments": MomentEncoder, "gru": GRUEncoder}
 METRIC = "return"
 LABEL = "mean return"
 # The best training return picks the model ([MAML]), as the mean over this many logging intervals:
@@ -85,15 +85,17 @@ class RlDomain:
         """A learner with freshly initialised weights, ready to train."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulation, modulator = modulation_of(config), None
-        if modulation is not None:
-            encoder = config.group("modulation")
-            modulator = Modulator(
-                ENCODERS[encoder["encoder"]](encoder["encoder_units"]),
-                ModulationNetwork(modulation, config.hidden_units),
-            )
+        modulator = modulation = None
+        if config.has("modulation"):
+            chosen = config.group("modulation")
+            modulation = modulation_named(chosen["modulation"])
+            encoder = encoders.of(config.KIND)[chosen["encoder"]](chosen["encoder_units"])
+            modulator = Modulator(encoder, modulation, config.hidden_units)
+        policy = gaussian_policy(
+            self.sampler.observation_size, config.hidden_units, self.sampler.action_size
+        )
         learner = MetaPolicy(
-            GaussianPolicy(config.hidden_units, self.sampler.action_size, modulation),
+            TaskNetwork(policy, modulation),
             InnerLoop(
                 config.inner_steps,
                 config.inner_lr,
@@ -107,7 +109,6 @@ class RlDomain:
             self.meta_update(),
             modulator,
         )
-        learner.build_for(self.sampler.observation_size)
         # The optimizer counts iterations; the step is the meta-update's.
         learner.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
         learner.optimizer.build(learner.trainable_variables)
@@ -138,13 +139,13 @@ class RlDomain:
         def training_return() -> float:
             return float(learner.trackers["return_after"].result())
 
-        picked = supervised.Validation("return_after", training_return, PICKED_BY)
-        supervised.train(learner, self.config, folder, lambda iteration: iteration, picked)
+        picked = fit.Validation("return_after", training_return, PICKED_BY)
+        fit.train(learner, self.config, folder, lambda iteration: iteration, picked)
         print(f"best training return: iteration {self.restore(learner, folder)}")
 
     def restore(self, learner: MetaPolicy, folder: RunFolder) -> int:
         """Restores the best checkpoint; returns the iteration it was saved at."""
-        return supervised.restore(learner, folder)
+        return fit.restore(learner, folder)
 
     def evaluate(self, learner: MetaPolicy) -> RlResults:
         """Adapts to `config.eval_tasks` fresh tasks and measures the return after every step."""

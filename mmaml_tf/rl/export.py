@@ -5,13 +5,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.checked_inputs import Input, assert_none, signature
-from mmaml_tf.export import save
 from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.policy import distribution
 from mmaml_tf.rl.rollouts import Rollouts
 from mmaml_tf.rl.sampler import Sampler
+from mmaml_tf.serving.checked_inputs import Input, assert_none, signature
+from mmaml_tf.serving.saved_model import save
 
 State = dict[str, tf.Tensor]
 MASK = "mask must be 1 for every step of an episode, one step or more, and 0 after its end"
@@ -44,8 +44,22 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     """
     center, scale = sampler.action_center, sampler.action_scale
     obs, act = sampler.observation_size, sampler.action_size
-    heads = learner.modulator.modulation_network.heads if learner.modulator else []
+    layers = learner.network.plan.layers
+    heads = learner.modulator.heads if learner.modulator else []
+    names = [
+        f"fast_{index}_{variable.name}"
+        for index, layer in enumerate(layers)
+        for variable in layer.trainable_variables
+    ]
+    names += [f"tau_{index}" for index, _ in enumerate(heads)]
     like = (learner.network.prior(), heads)  # one tau for each head
+
+    def named(fast: list[Any], tau: list[tf.Tensor] | None) -> State:
+        return dict(zip(names, tf.nest.flatten((fast, tau or [])), strict=True))
+
+    def unnamed(state: State) -> tuple[list[Any], list[Any] | None]:
+        fast, tau = tf.nest.pack_sequence_as(like, [state[name] for name in names])
+        return fast, tau or None
 
     def draw(outputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         policy = distribution(outputs)
@@ -81,13 +95,13 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         fast = tf.nest.map_structure(
             lambda slow: tf.repeat(slow, num_tasks, 0), learner.network.prior()
         )
-        state = _named(fast, tau)
+        state = named(fast, tau)
         if embedding is not None:
             state["task_embedding"] = embedding
         return state
 
     def act_(observations: tf.Tensor, seed: tf.Tensor, **state: tf.Tensor) -> State:
-        return draw(learner.outputs(observations, *_unnamed(state, like)), seed)
+        return draw(learner.outputs(observations, *unnamed(state)), seed)
 
     def adapt(
         observations: tf.Tensor,
@@ -99,9 +113,9 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     ) -> State:
         rollouts = played(observations, actions, rewards, mask)
         data = learner.policy_data(rollouts)
-        fast, tau = _unnamed(state, like)
+        fast, tau = unnamed(state)
         alpha = config.inner_lr * tf.where(step == 0, 1.0, 0.5)
-        return _named(learner.inner_step(fast, tau, data, alpha), tau)
+        return named(learner.inner_step(fast, tau, data, alpha), tau)
 
     seen = {"observations": Input((obs,)).batched("tasks", "N"), "seed": Input((2,), tf.int32)}
     widths = {"observations": (obs,), "actions": (act,), "rewards": (), "mask": ()}
@@ -123,20 +137,3 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         "adapt": signature(adapt, episodes | step | state),
     }
     save(learner.trainable_variables, signatures, path)
-
-
-def _named(fast: list[Any], tau: list[tf.Tensor] | None) -> State:
-    """Fast weights and tau as one flat dict; the order of layers is in the names."""
-    state = {}
-    for index, weights in enumerate(fast):
-        for field, value in weights._asdict().items():
-            state[f"fast_{index}_{field}"] = value
-    for index, value in enumerate(tau or ()):
-        state[f"tau_{index}"] = value
-    return state
-
-
-def _unnamed(state: State, like: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any] | None]:
-    """The inverse of `_named`: fast weights and tau, structured as in `like`."""
-    fast, tau = tf.nest.pack_sequence_as(like, [state[name] for name in _named(*like)])
-    return fast, tau or None

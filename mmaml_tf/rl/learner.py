@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from mmaml_tf.adaptation import InnerLoop
-from mmaml_tf.modulator import Modulator
-from mmaml_tf.rl.policy import GaussianPolicy, log_prob
-from mmaml_tf.rl.rollouts import Experience, PolicyData, Rollouts
+from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.modulator import Modulator
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.rl.policy import log_prob
+from mmaml_tf.rl.rollouts import Experience, PolicyData
 from mmaml_tf.rl.sampler import Policy
 from mmaml_tf.rl.tasks import GoalTasks
 from mmaml_tf.rl.trpo import Candidate
+from mmaml_tf.tasks import Rollouts
 
 Fast = list[Any]
 Tau = list[tf.Tensor] | None
@@ -58,7 +60,7 @@ class MetaPolicy(keras.Model):
     """A policy prior theta, modulated (omega) where there is a modulator.
 
     Args:
-      network: the policy (theta).
+      network: the policy (theta), on a `gaussian_policy` model.
       inner_loop: S, alpha and clipping of the policy-gradient steps in training.
       discount: gamma.
       gae_lambda: lambda of generalised advantage estimation.
@@ -73,7 +75,7 @@ class MetaPolicy(keras.Model):
 
     def __init__(
         self,
-        network: GaussianPolicy,
+        network: TaskNetwork,
         inner_loop: InnerLoop,
         discount: float,
         gae_lambda: float,
@@ -90,6 +92,13 @@ class MetaPolicy(keras.Model):
         self.draw_tasks = draw_tasks
         self.meta_update = meta_update
         self.modulator = modulator
+        observation_size, outputs = network.model.input_shape[-1], network.model.output_shape[-1]
+        network.build((None, None, observation_size))
+        network.built = True
+        if modulator is not None:
+            widths = (observation_size,), (outputs // 2,), (), ()
+            modulator.build_on(Rollouts(*(tf.ones([1, 1, 2, *w], self.dtype) for w in widths)))
+        self.built = True
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.METRICS}
 
     @property
@@ -106,14 +115,6 @@ class MetaPolicy(keras.Model):
     def learning_rates(self) -> list[float]:
         """alpha of each of the S steps in training."""
         return [self.inner_loop.learning_rate] * self.inner_loop.num_steps
-
-    def build_for(self, observation_size: int) -> None:
-        """Creates theta (and omega) for observations of this width."""
-        self.network.build((None, None, observation_size))
-        if self.modulator is not None:
-            step_size = observation_size + self.network.output_units + 1
-            self.modulator.build((None, None, None, step_size))
-        self.built = True
 
     def train_step(self, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
         """One iteration of [MuMoMAML] Algorithm 1 with policy gradients.

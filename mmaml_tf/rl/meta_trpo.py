@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.meta_learners import reject_missing
+from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.rl import policy, trpo
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.rollouts import Experience, PolicyData

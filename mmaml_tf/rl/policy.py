@@ -1,42 +1,7 @@
-"""Gaussian policies: the base network of meta-reinforcement learning."""
-
-from collections.abc import Sequence
+"""Gaussian policies, from the outputs of `networks.models.gaussian_policy`."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
-
-from mmaml_tf.layers.modulation import Modulation
-from mmaml_tf.rl.mlp import MLP, LogStddevVector
-
-
-class GaussianPolicy(MLP):
-    """pi(a | s; theta', tau) = N(f(s; theta', tau), diag(sigma')^2).
-
-    f is an MLP whose hidden layers are modulated; log sigma does not depend on the state, starts
-    at zero, is part of theta and adapts with it ([MAML]'s code). The outputs are mean and log
-    sigma side by side, [tasks, N, 2 act].
-
-    Args:
-      hidden_units: width of each hidden layer.
-      action_size: numbers in an action.
-      modulation: of every hidden layer, or None.
-    """
-
-    def __init__(
-        self,
-        hidden_units: Sequence[int],
-        action_size: int,
-        modulation: Modulation | None = None,
-        **kwargs,
-    ):
-        super().__init__(hidden_units, action_size, modulation, **kwargs)
-
-    def build(self, input_shape: tuple) -> None:
-        """Creates the layers for observations [tasks, N, obs]."""
-        super().build(input_shape)
-        log_stddev = LogStddevVector(self.output_units, name="log_stddev")
-        log_stddev.build((None, None, self.output_units))
-        self.built_layers.append(log_stddev)
 
 
 def distribution(outputs: tf.Tensor) -> tfp.distributions.Distribution:

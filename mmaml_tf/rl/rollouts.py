@@ -5,26 +5,7 @@ from typing import NamedTuple, Self
 import tensorflow as tf
 
 from mmaml_tf.rl.advantages import generalised_advantages, normalised
-
-
-class Rollouts(NamedTuple):
-    """Episodes of every task in a batch, padded to the horizon H.
-
-    Attributes:
-      observations: before each step, [tasks, rollouts, H, obs].
-      actions: as the policy drew them, before any clipping, [tasks, rollouts, H, act].
-      rewards: zero after an episode's end, [tasks, rollouts, H].
-      mask: one for every step of an episode, its last included, zero after: [tasks, rollouts, H].
-    """
-
-    observations: tf.Tensor
-    actions: tf.Tensor
-    rewards: tf.Tensor
-    mask: tf.Tensor
-
-    def returns(self) -> tf.Tensor:
-        """Every task's undiscounted return, the mean over its rollouts: [tasks]."""
-        return tf.reduce_mean(tf.reduce_sum(self.rewards, -1), -1)
+from mmaml_tf.tasks import Rollouts
 
 
 class PolicyData(NamedTuple):

@@ -1,0 +1,100 @@
+"""Settings of the classification domains."""
+
+import dataclasses
+import itertools
+from typing import ClassVar
+
+from mmaml_tf.config import FewShotConfig, RunConfig
+from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
+
+NETWORKS = ("conv", "mlp")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassificationConfig(FewShotConfig):
+    """A few-shot classification run.
+
+    Attributes:
+      num_ways: N, classes per task.
+      eval_steps: gradient steps in validation and in the exported model. An evaluation reports
+        every step up to 10, or up to this number if it is larger.
+      network: "conv", or "mlp" without convolutions.
+      filters: channels (or units) of the base network's blocks.
+      encoder: task encoder, by registered name.
+      encoder_filters: channels of the task encoder's convolutions.
+      embedding_units: width of the task embedding.
+      task_batching: "map" computes one task after the other, "batched" all at once; the results
+        are the same.
+      bn_statistics: what normalises query images in evaluation and export: "transductive", as in
+        the papers and always in training, the query set itself; "support", the support set.
+      validation_tasks: tasks that each validation measures.
+      split_seed: of the random split of the classes.
+    """
+
+    num_ways: int
+    eval_steps: int
+    network: str
+    filters: tuple[int, ...]
+    encoder: str | None = "images"
+    encoder_filters: tuple[int, ...] | None
+    embedding_units: int | None
+    task_batching: str
+    bn_statistics: str
+    validation_tasks: int
+    split_seed: int
+
+    KIND = "classification"
+    GROUPS = {"modulation": ("modulation", "encoder", "encoder_filters", "embedding_units")}
+    RESUMABLE = (*RunConfig.RESUMABLE, "task_batching")
+    EVALUATION = (*FewShotConfig.EVALUATION, "bn_statistics", "task_batching")
+    EXPORT: ClassVar[tuple[str, ...]] = ("bn_statistics", "task_batching")
+    VALIDATION = ("eval_queries", "bn_statistics")
+    # Height, width and channels of the data set's images, and how many each class has.
+    IMAGE_SHAPE: ClassVar[tuple[int, int, int]]
+    IMAGES_PER_CLASS: ClassVar[int]
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.require_at_least("num_ways", 2)
+        if self.encoder is not None:
+            self.require_widths("encoder_filters", "32,64,128,256")
+            self.require_at_least("embedding_units", 1)
+        self.require_at_least("validation_tasks", 1)
+        self.require_at_least("split_seed", 0)
+        self.require_steps("eval_steps", 0)
+        for field in ("num_queries", "eval_queries"):
+            self.require(
+                field,
+                self.num_shots + getattr(self, field) <= self.IMAGES_PER_CLASS,
+                f"with --num_shots={self.num_shots} a class needs more than the "
+                f"{self.IMAGES_PER_CLASS} images that it has",
+            )
+        self.require_one_of("network", NETWORKS)
+        self.require_one_of("task_batching", TASK_BATCHINGS)
+        self.require_one_of("bn_statistics", BN_STATISTICS)
+        self.require_widths("filters", "64,64,64,64")
+        self.require(
+            "inner_clip_value",
+            self.inner_clip_value is None,
+            f"not a setting of --domain={self.domain}; use --inner_clip_norm",
+        )
+
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """Images of a batch of tasks, and the largest kernel."""
+        images = self.num_ways * (self.num_shots + self.num_queries)
+        height, width, channels = self.IMAGE_SHAPE
+        encoder = (*(self.encoder_filters or (0,)), self.embedding_units or 0)
+        return {
+            ("meta_batch_size", "num_ways"): self.meta_batch_size
+            * images
+            * (height * width * channels),
+            ("filters",): 9
+            * max(a * b for a, b in itertools.pairwise((*self.filters, self.num_ways))),
+            ("encoder_filters",): 9 * max(a * b for a, b in itertools.pairwise(encoder)),
+        }
+
+    @property
+    def label(self) -> str:
+        """The method and the kind of task: `maml-5way-1shot`, `maml-mlp-20way-5shot`."""
+        network = "" if self.network == "conv" else f"-{self.network}"
+        return f"{super().label}{network}-{self.num_ways}way-{self.num_shots}shot"

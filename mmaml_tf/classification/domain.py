@@ -1,0 +1,211 @@
+"""The classification domain: wires tasks, networks, encoder, loss, figures and export together."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from mmaml_tf import encoders
+from mmaml_tf.classification.config import ClassificationConfig
+from mmaml_tf.classification.figures import episodes
+from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
+from mmaml_tf.layers.modulation import modulation_named
+from mmaml_tf.learners.losses import accuracy
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.networks.models import conv_net, pixel_mlp
+from mmaml_tf.reporting import evaluation, figures
+from mmaml_tf.reporting.report import ReportedRun
+from mmaml_tf.tasks import TaskBatch, TaskStream
+from mmaml_tf.training import fit
+
+MODELS = {"conv": conv_net, "mlp": pixel_mlp}
+METRIC = "accuracy"
+VALIDATION = "validation_accuracy"
+# Validations whose mean picks the model: the error of one is as large as what is left to gain.
+PICKED_BY = 5
+# Evaluations report every step up to this one at least.
+REPORTED_STEPS = 10
+# Tasks per call in validation and evaluation, to bound the memory it takes.
+EVALUATION_BATCH = 50
+FIGURE_TASKS = 3
+FIGURE_GROUPS = 8
+FIGURE_TASKS_PER_GROUP = 40
+
+
+class ClassificationTasks(FewShotTasks, Protocol):
+    """What this domain asks of a task distribution (`data.omniglot.OmniglotTasks` has it)."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+
+    def grouped_tasks(
+        self, seed: int, num_groups: int, tasks_each: int, num_shots: int
+    ) -> tuple[TaskBatch, list[str]]:
+        """Tasks of one group of classes each (an alphabet, say), `mode` says which, and the
+        groups' names."""
+
+
+class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTasks]):
+    """Few-shot classification of images.
+
+    Args:
+      config: of the run.
+      tasks: the task distribution.
+    """
+
+    def base_model(self) -> keras.Model:
+        """A network from images to logits, convolutional or not."""
+        config = self.config
+        # Beside a modulation that scales and shifts, batch norm needs no scale and shift.
+        modulation = None if config.modulation is None else modulation_named(config.modulation)
+        return MODELS[config.network](
+            self.tasks.image_shape,
+            config.num_ways,
+            config.filters,
+            scale_shift=modulation is None or not modulation.scales_and_shifts,
+        )
+
+    def learner_options(self) -> dict[str, Any]:
+        """See `FewShotDomain`."""
+        config = self.config
+        return dict(
+            loss="cross_entropy",
+            fast_weights="materialised",
+            task_batching=config.task_batching,
+            bn_statistics=config.bn_statistics,
+        )
+
+    def method_settings(self, group: str) -> dict[str, Any]:
+        """See `FewShotDomain`."""
+        chosen = self.config.group(group)
+        encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
+        return dict(
+            modulation=chosen["modulation"],
+            encoder=encoder(chosen["encoder_filters"], chosen["embedding_units"]),
+        )
+
+    def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
+        """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen classes."""
+        config = self.config
+        batches = self._batches(TaskStream.EVALUATION, config.eval_seed, config.eval_tasks)
+        num_steps = max(REPORTED_STEPS, config.eval_steps)
+        results = evaluation.measure(learner, accuracy, *batches, num_steps)
+        return results.first(config.eval_tasks)
+
+    def validation(self, learner: MetaLearner) -> fit.Validation:
+        """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
+        config = self.config
+        num_tasks = config.validation_tasks
+        sample, num_batches = self._batches(TaskStream.VALIDATION, config.split_seed, num_tasks)
+
+        def last_scores(index: tf.Tensor) -> tf.Tensor:
+            scores, _ = evaluation.step_scores(learner, accuracy, sample(index), config.eval_steps)
+            return scores[:, -1]
+
+        @tf.function
+        def score() -> tf.Tensor:
+            scores = tf.map_fn(
+                last_scores,
+                tf.range(num_batches),
+                fn_output_signature=learner.compute_dtype,
+                parallel_iterations=1,
+            )
+            return tf.reduce_mean(tf.reshape(scores, [-1])[:num_tasks])
+
+        return fit.Validation(VALIDATION, score, PICKED_BY)
+
+    def _batches(
+        self, stream: TaskStream, seed: int, num_tasks: int
+    ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
+        """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
+        config = self.config
+        batch_size = min(num_tasks, EVALUATION_BATCH)
+
+        def sample(index: tf.Tensor) -> TaskBatch:
+            return self.tasks.sample(
+                stream, seed, index, batch_size, config.num_shots, config.eval_queries
+            )
+
+        return sample, math.ceil(num_tasks / batch_size)
+
+    def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
+        """The rows of evaluation.csv."""
+        return evaluation.summarise(results, ["all"], METRIC)
+
+    def run_figures(
+        self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame
+    ) -> dict[str, Figure]:
+        """The figures of one run, by file name."""
+        label = self.config.label
+        drawn = {
+            **comparison_figures({label: metrics}, {label: self.summarise(results)}),
+            "episodes": self.episode_figure(learner),
+        }
+        if results.embeddings is not None:
+            embeddings = self.embedding_figure(learner)
+            if embeddings is not None:
+                drawn["task_embeddings"] = embeddings
+        return drawn
+
+    def episode_figure(self, learner: MetaLearner) -> Figure:
+        """Evaluation tasks with the learner's predictions."""
+        config = self.config
+        batch = self.tasks.sample(
+            TaskStream.EVALUATION,
+            config.eval_seed,
+            0,
+            FIGURE_TASKS,
+            config.num_shots,
+            config.eval_queries,
+        )
+        outcome = learner.after_each_step(batch.support, batch.query.x, config.eval_steps)
+        probabilities = tf.nn.softmax(outcome.predictions).numpy()[:, :, :: config.eval_queries]
+        return episodes(
+            batch.support.x.numpy()[:, :: config.num_shots, ..., 0],
+            batch.query.x.numpy()[:, :: config.eval_queries, ..., 0],
+            probabilities[0],
+            probabilities[-1],
+            config.eval_steps,
+        )
+
+    def embedding_figure(self, learner: MetaLearner) -> Figure | None:
+        """t-SNE of the embeddings of tasks of one group each; None with too few groups."""
+        batch, groups = self.tasks.grouped_tasks(
+            self.config.eval_seed, FIGURE_GROUPS, FIGURE_TASKS_PER_GROUP, self.config.num_shots
+        )
+        if len(groups) < 2:
+            return None
+        _, embedding = learner.modulate(batch.support)
+        names = [group.replace("_", " ") for group in groups]
+        return figures.embedding_map(np.asarray(embedding), batch.mode.numpy(), names)
+
+    def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
+        """Figures that compare runs, by file name."""
+        return comparison_figures(
+            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+        )
+
+    def export(self, learner: MetaLearner, path: Path) -> None:
+        """Saves the learner as a SavedModel of class probabilities, for any number of images."""
+        learner.export(path, activation="softmax", num_steps=self.config.eval_steps)
+
+
+def comparison_figures(
+    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+) -> dict[str, Figure]:
+    """The figures that need only the runs' tables, by file name."""
+    # Errors, on logarithmic axes: accuracies would all lie at the upper edge.
+    errors = {label: table.assign(error=1 - table[VALIDATION]) for label, table in metrics.items()}
+    tests = {label: table.assign(mean=1 - table["mean"]) for label, table in evaluations.items()}
+    return {
+        "training": figures.training_curves(metrics, "loss", "query cross-entropy"),
+        "validation": figures.training_curves(errors, "error", "validation error (1 - accuracy)"),
+        "adaptation": figures.adaptation_curves(tests, "error (1 - accuracy)", yscale="log"),
+    }

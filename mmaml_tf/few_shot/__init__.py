@@ -1,0 +1,1 @@
+"""What the supervised domains share."""

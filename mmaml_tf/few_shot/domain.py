@@ -1,0 +1,113 @@
+"""What the supervised domains share: learners by the run's method, and tasks to train on."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf import methods
+from mmaml_tf.config import FewShotConfig
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.tasks import TaskBatch, TaskStream
+from mmaml_tf.training import fit
+from mmaml_tf.training.run_folder import RunFolder
+
+
+class FewShotTasks(Protocol):
+    """What every supervised domain asks of its task distribution."""
+
+    def sample(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        num_shots: int,
+        num_queries: int,
+    ) -> TaskBatch:
+        """A batch of tasks, a pure function of its arguments."""
+
+
+ConfigT = TypeVar("ConfigT", bound=FewShotConfig)
+TasksT = TypeVar("TasksT", bound=FewShotTasks)
+
+
+class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
+    """Base class of the supervised domains.
+
+    Args:
+      config: of the run.
+      tasks: the task distribution.
+    """
+
+    # Meta-steps per call into TensorFlow, at most.
+    STEPS_PER_CALL: ClassVar[int] = 1
+
+    def __init__(self, config: ConfigT, tasks: TasksT):
+        self.config = config
+        self.tasks = tasks
+
+    def build_learner(self) -> MetaLearner:
+        """A learner with freshly initialised weights, compiled for training."""
+        config = self.config
+        keras.utils.set_random_seed(config.seed)
+        method = methods.of(config.KIND)[config.method]
+        settings = [self.method_settings(group) for group in sorted(method.settings)]
+        learner = method.learner(
+            self.base_model(),
+            inner_steps=config.inner_steps,
+            inner_lr=config.inner_lr,
+            first_order=config.first_order,
+            inner_clip_norm=config.inner_clip_norm,
+            inner_clip_value=config.inner_clip_value,
+            meta_clip_norm=config.meta_clip_norm,
+            **self.learner_options(),
+            **{name: value for group in settings for name, value in group.items()},
+        )
+        fit.compile_learner(learner, config, self.STEPS_PER_CALL)
+        return learner
+
+    @abstractmethod
+    def base_model(self) -> keras.Model:
+        """The base network, with freshly initialised weights."""
+
+    @abstractmethod
+    def learner_options(self) -> dict[str, Any]:
+        """What a learner of the domain is told besides: loss, and how it computes."""
+
+    @abstractmethod
+    def method_settings(self, group: str) -> dict[str, Any]:
+        """The arguments that a method gets for a group of settings that it has."""
+
+    def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
+        """The batch of a meta-iteration."""
+        config = self.config
+        return self.tasks.sample(
+            TaskStream.TRAINING,
+            config.seed,
+            iteration,
+            config.meta_batch_size,
+            config.num_shots,
+            config.num_queries,
+        )
+
+    def validation(self, learner: MetaLearner) -> fit.Validation | None:
+        """How the checkpoint is picked that counts; None for the last one."""
+        return None
+
+    def train(self, learner: MetaLearner, folder: RunFolder) -> None:
+        """Trains, resuming from the folder's checkpoints; ends with the weights that count."""
+        validation = self.validation(learner)
+        fit.train(learner, self.config, folder, self.training_tasks, validation)
+        if validation is not None:
+            print(f"best {validation.name}: iteration {self.restore(learner, folder)}")
+
+    def restore(self, learner: MetaLearner, folder: RunFolder) -> int:
+        """Restores a trained learner; returns the iteration it was saved at."""
+        return fit.restore(learner, folder)
+
+    def export(self, learner: MetaLearner, path: Path) -> None:
+        """Saves the learner as a SavedModel."""
+        learner.export(path)

@@ -1,0 +1,1 @@
+"""Meta-learners: Algorithm 1, one file per method."""

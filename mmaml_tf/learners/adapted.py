@@ -1,0 +1,99 @@
+"""A learner that adapted to tasks: predicts on queries, as often as asked."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from mmaml_tf.tasks import Examples
+
+if TYPE_CHECKING:
+    from mmaml_tf.learners.meta_learner import MetaLearner
+
+
+class AdaptedLearner:
+    """What `MetaLearner.adapt` returns.
+
+    Args:
+      learner: that adapts.
+      support_x: of one task [K, ...], or of many [tasks, K, ...].
+      support_y: likewise.
+      num_steps: S; None for the learner's own.
+      mode: see `MetaLearner.after_each_step`.
+
+    Attributes:
+      embedding: v [tasks, v_dim] (of one task [v_dim]); None without a task encoder.
+
+    Raises:
+      ValueError: if these are not support sets of the learner's model.
+    """
+
+    def __init__(
+        self,
+        learner: "MetaLearner",
+        support_x: Any,
+        support_y: Any,
+        num_steps: int | None,
+        mode: Any,
+    ):
+        self._learner = learner
+        model, targets = learner.network.model, learner.targets
+        x = tf.convert_to_tensor(support_x, model.inputs[0].dtype)
+        self._is_one = x.shape.rank == len(model.input_shape)
+        x = self._examples("support_x", x, model.input_shape[1:])
+        y = tf.convert_to_tensor(support_y)
+        y = self._examples("support_y", tf.cast(y, targets.dtype), targets.shape)
+        if x.shape[:2] != y.shape[:2]:
+            raise ValueError(
+                f"support_y is of {list(y.shape[:2])} tasks and examples, support_x of "
+                f"{list(x.shape[:2])}"
+            )
+        if targets.num_classes is not None and not 0 <= np.min(y) <= np.max(y) < (
+            targets.num_classes
+        ):
+            raise ValueError(
+                f"support_y holds labels {np.min(y)} to {np.max(y)}; they must be 0 to "
+                f"{targets.num_classes - 1}"
+            )
+        self._support = Examples(x, y)
+        self._tau, embedding = learner.modulate(self._support)
+        steps = learner.inner_loop.num_steps if num_steps is None else num_steps
+        self._trajectory = learner.trajectory(self._support, self._tau, steps, mode)
+        self.embedding = None if embedding is None else self._as_given(embedding)
+
+    def predict(self, query_x: Any, step: int | None = None) -> np.ndarray:
+        """f(x; theta', tau): [tasks, N, ...] (of one task [N, ...]) -> likewise.
+
+        Args:
+          query_x: inputs.
+          step: after so many of the gradient steps; None for all of them.
+
+        Raises:
+          ValueError: if these are no queries for the tasks.
+        """
+        model = self._learner.network.model
+        x = tf.convert_to_tensor(query_x, model.inputs[0].dtype)
+        x = self._examples("query_x", x, model.input_shape[1:])
+        if x.shape[0] != self._support.x.shape[0]:
+            raise ValueError(
+                f"query_x is of {x.shape[0]} tasks, the support set of {self._support.x.shape[0]}"
+            )
+        fast = self._trajectory[-1 if step is None else step]
+        return self._as_given(self._learner.network.predict(x, fast, self._tau, self._support.x))
+
+    def _examples(self, name: str, values: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
+        """Values as [tasks, N, ...], each example of a shape."""
+        if self._is_one:
+            values = values[None] if values.shape.rank > 0 else values
+        wanted = tf.TensorShape([None, None, *shape])
+        if not wanted.is_compatible_with(values.shape) or values.shape[1] == 0:
+            one = "" if self._is_one else "tasks, "
+            axes = ", ".join(["examples", *map(str, shape)])
+            raise ValueError(
+                f"{name} must be [{one}{axes}], but its shape is "
+                f"{list(values.shape[1:] if self._is_one else values.shape)}"
+            )
+        return values
+
+    def _as_given(self, values: tf.Tensor) -> np.ndarray:
+        return np.asarray(values[0] if self._is_one else values)

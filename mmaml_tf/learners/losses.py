@@ -1,0 +1,101 @@
+"""Losses and scores, one number per task."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import keras
+import tensorflow as tf
+
+TaskLoss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def mean_squared_error(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Mean over points and dimensions: [tasks, N, dim] twice -> [tasks]."""
+    return tf.reduce_mean((targets - outputs) ** 2, [1, 2])
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Mean over examples of -log softmax(logits)[label], in nats.
+
+    Args:
+      labels: [tasks, N] integers, 0 ... classes - 1.
+      logits: [tasks, N, classes].
+
+    Returns:
+      [tasks].
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_mean(losses, 1)
+
+
+def accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Share of examples whose largest logit is their label's: [tasks]; arguments as above."""
+    is_right = tf.equal(labels, tf.argmax(logits, -1, output_type=labels.dtype))
+    return tf.reduce_mean(tf.cast(is_right, logits.dtype), 1)
+
+
+class Targets(NamedTuple):
+    """What one example's target is: the loss says it.
+
+    Attributes:
+      shape: of it.
+      dtype: of its numbers.
+      num_classes: where it is a label; None for other targets.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    num_classes: int | None = None
+
+
+# By these names, ours: they are exact in second derivatives and take logits.
+OWN: dict[str, TaskLoss] = {
+    "mse": mean_squared_error,
+    "mean_squared_error": mean_squared_error,
+    "cross_entropy": cross_entropy,
+    "accuracy": accuracy,
+}
+TAKES_LABELS = (cross_entropy, keras.losses.SparseCategoricalCrossentropy)
+
+
+def per_task(loss: Any) -> TaskLoss:
+    """A loss (or metric) as (targets, outputs) [tasks, N, ...] -> [tasks].
+
+    Args:
+      loss: "mse", "cross_entropy" (of logits, with integer labels), any loss that Keras has by
+        name, a Keras loss, or a function of (targets, outputs) with one number per task or example.
+
+    Raises:
+      ValueError: if Keras knows no such loss; when called, if it is one number for all tasks.
+    """
+    if isinstance(loss, str) and loss in OWN:
+        return OWN[loss]
+    if loss in OWN.values():
+        return loss
+    if isinstance(loss, keras.losses.Loss):
+        function = loss.call
+    elif callable(loss):
+        function = loss
+    else:
+        function = keras.losses.get(loss)
+
+    def mean(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        values = tf.convert_to_tensor(function(targets, outputs))
+        if values.shape.rank == 0:
+            raise ValueError(
+                f"loss {loss}: returns one number for all tasks; it must return one for each task "
+                "or example, [tasks] or [tasks, N]"
+            )
+        return tf.reduce_mean(values, list(range(1, values.shape.rank)))
+
+    return mean
+
+
+def targets_of(loss: Any, model: keras.Model) -> Targets:
+    """What the targets of a model's outputs are: labels for a loss that takes those, else like the
+    outputs."""
+    shape = tuple(model.output_shape[1:])
+    names = ("cross_entropy", "sparse_categorical_crossentropy")
+    if loss in names or loss is cross_entropy or isinstance(loss, TAKES_LABELS[1]):
+        return Targets(shape[:-1], "int32", shape[-1])
+    return Targets(shape, model.compute_dtype)

@@ -1,0 +1,307 @@
+"""What the supervised methods share. `train_step` and `meta_loss` are Algorithm 1 of [MuMoMAML]."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.layers.modulation import Modulation
+from mmaml_tf.learners.adapted import AdaptedLearner
+from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.losses import per_task, targets_of
+from mmaml_tf.learners.missing import reject_missing
+from mmaml_tf.learners.options import BN_STATISTICS, FAST_WEIGHTS, TASK_BATCHINGS
+from mmaml_tf.learners.task_mapping import mapped_meta_gradients, mapped_predictions
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.tasks import Examples, TaskBatch
+
+Tau = list[tf.Tensor] | None
+
+
+class Adaptation(NamedTuple):
+    """What a meta-learner makes of a batch of tasks.
+
+    Attributes:
+      predictions: query predictions after 0, 1, ..., S steps: [S + 1, tasks, N, out_dim].
+        Step 0 is "post modulation", step S "post adaptation".
+      embedding: task embeddings v [tasks, v_dim]; None without a task encoder.
+    """
+
+    predictions: tf.Tensor
+    embedding: tf.Tensor | None
+
+
+class MetaLearner(keras.Model):
+    """Meta-learns any Sequential or Functional Keras model: its weights are theta.
+
+    Args:
+      model: the base network f, of one input and one output.
+      inner_steps: S, gradient steps on a support set.
+      inner_lr: alpha, their learning rate.
+      loss: see `losses.per_task`; of the inner steps and of the meta-update.
+      first_order: ignore second derivatives (first-order MAML).
+      inner_clip_norm: limit of the norm of each task's inner gradient; None for none.
+      inner_clip_value: limit of each of its elements; None for none.
+      meta_clip_norm: global-norm limit of the meta-gradient, for each of `parameter_groups`; None
+        for none.
+      fast_weights: of dense layers, in FAST_WEIGHTS; the results are the same.
+      task_batching: compute all tasks at once ("batched"), or one after the other ("map"), which is
+        faster for convolutions on a CPU; the results are the same.
+      bn_statistics: batch norm normalises queries by the query set itself ("transductive", as in
+        the papers), or in predictions by the support set ("support").
+      modulation: of the network's sites, or None.
+      sites: names of the layers to modulate; None for every hidden block.
+      num_groups: independent copies of theta, one per mode of tasks that come sorted by mode.
+      checked: whether the model, as it is run here, is compared with itself first.
+
+    Raises:
+      ValueError: for a model that can't be meta-learned, saying why and what to do.
+    """
+
+    # Whether it asks for the true modes of tasks that are not sorted by mode.
+    asks_for_modes = False
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        inner_steps: int = 1,
+        inner_lr: float = 0.01,
+        loss: Any = "mse",
+        first_order: bool = False,
+        inner_clip_norm: float | None = None,
+        inner_clip_value: float | None = None,
+        meta_clip_norm: float | None = None,
+        fast_weights: str = "auto",
+        task_batching: str = "batched",
+        bn_statistics: str = "transductive",
+        modulation: Modulation | None = None,
+        sites: Sequence[str] | None = None,
+        num_groups: int = 1,
+        checked: bool = True,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        require_one_of("fast_weights", fast_weights, FAST_WEIGHTS)
+        require_one_of("task_batching", task_batching, TASK_BATCHINGS)
+        require_one_of("bn_statistics", bn_statistics, BN_STATISTICS)
+        self.network = TaskNetwork(
+            model,
+            modulation,
+            sites=sites,
+            support_statistics=bn_statistics == "support",
+            num_groups=num_groups,
+            checked=checked,
+        )
+        self.inner_loop = InnerLoop(
+            inner_steps, inner_lr, first_order, inner_clip_norm, inner_clip_value
+        )
+        self.task_loss = per_task(loss)
+        self.targets = targets_of(loss, model)
+        self.meta_clip_norm = meta_clip_norm
+        # Elements can't be clipped before they are multiplied out.
+        self.fast_weights = fast_weights if inner_clip_value is None else "materialised"
+        self.map_tasks = task_batching == "map"
+        self.meta_loss_tracker = keras.metrics.Mean(name="loss")
+        self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
+        # Iteration (counted from 1) whose loss was the first that is not finite; 0 for none.
+        self.first_bad_iteration = self.add_weight(
+            name="first_bad_iteration",
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+        )
+        self.network.build((None, None, *model.input_shape[1:]))
+        self.network.built = True
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means that `fit` resets at every logging interval."""
+        return [self.meta_loss_tracker, self.support_loss_tracker]
+
+    def compile(
+        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
+    ) -> None:
+        """Gives it the meta-optimizer. "auto" is without XLA, which costs more than it brings on a
+        CPU."""
+        super().compile(optimizer=optimizer, jit_compile=jit_compile is True, loss=None, **options)
+
+    def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
+        """The modulation parameters tau and the task embedding v; (None, None) without."""
+        return None, None
+
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """The variables whose meta-gradients are clipped together; theta first."""
+        return [self.network.trainable_variables]
+
+    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
+        """theta as fast weights, for so many steps on these support sets."""
+        return self.network.prior(None, self.rows_seen(support, num_steps))
+
+    def rows_seen(self, support: Examples, num_steps: int) -> int | None:
+        """What decides how dense layers' fast weights are kept; None for multiplied out."""
+        num_shots = support.x.shape[1]
+        by_steps = None if num_shots is None or num_steps == 0 else num_shots * num_steps
+        return {"auto": by_steps, "factored": 1, "materialised": None}[self.fast_weights]
+
+    def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
+        """Lines 11 and 12: update theta and omega by the gradient of sum_j L, second order."""
+        query_losses, support_losses, gradients = self.meta_gradients(batch)
+        loss = tf.reduce_mean(query_losses)
+        updates: list[tuple[tf.Tensor, keras.Variable]] = []
+        for variables, values in zip(self.parameter_groups(), gradients, strict=True):
+            clipped = self.clip_meta_gradient(reject_missing(variables, values))
+            updates += zip(clipped, variables, strict=True)
+        self.optimizer.apply_gradients(updates)
+        self.first_bad_iteration.assign(
+            tf.where(
+                (self.first_bad_iteration == 0) & ~tf.math.is_finite(loss),
+                tf.cast(self.optimizer.iterations, tf.int64),
+                self.first_bad_iteration,
+            )
+        )
+        self.meta_loss_tracker.update_state(loss)
+        self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Algorithm 1 of [MuMoMAML], lines 4 to 10, for a batch of tasks T_j.
+
+        Args:
+          batch: of tasks.
+          tau: the modulation parameters where they are known already.
+
+        Returns:
+          The query losses after S steps and the support losses before the first, each [tasks].
+        """
+        support, query = batch.support, batch.query
+        # Infer tau = {tau_i} from D_train.
+        if tau is None:
+            tau, _ = self.modulate(support)
+        # S times: theta'_j = theta'_j - alpha grad L(f(x; theta'_j, tau); D_train).
+        trajectory, support_losses = self.inner_loop.adapt(
+            self.network,
+            self.prior(support, self.inner_loop.num_steps),
+            tau,
+            support.x,
+            lambda outputs: self.task_loss(support.y, outputs),
+        )
+        # L(f(x; theta'_j, tau); D_val).
+        outputs, _ = self.network.forward(query.x, trajectory[-1], tau)
+        query_losses = self.task_loss(query.y, outputs)
+        return query_losses, query_losses if support_losses is None else support_losses
+
+    def meta_gradients(
+        self, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        groups = self.parameter_groups()
+        if self.map_tasks:
+            return mapped_meta_gradients(
+                self.meta_loss, lambda support: self.modulate(support)[0], groups, batch
+            )
+        with tf.GradientTape() as tape:
+            query_losses, support_losses = self.meta_loss(batch)
+            loss = tf.reduce_mean(query_losses)
+        return query_losses, support_losses, tape.gradient(loss, groups)
+
+    def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Scales a group's gradients down to the global norm `meta_clip_norm` at most."""
+        if self.meta_clip_norm is None:
+            return gradients
+        return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
+
+    def trajectory(
+        self, support: Examples, tau: Tau, num_steps: int, mode: tf.Tensor | None = None
+    ) -> list[list[Any]]:
+        """theta' after 0, 1, ..., S steps on the support sets, with tau."""
+        loop = dataclasses.replace(self.inner_loop, num_steps=num_steps)
+        return loop.adapt(
+            self.network,
+            self.prior(support, num_steps, mode),
+            tau,
+            support.x,
+            lambda outputs: self.task_loss(support.y, outputs),
+        )[0]
+
+    def after_each_step(
+        self,
+        support: Examples,
+        query_x: tf.Tensor,
+        num_steps: int | None = None,
+        mode: tf.Tensor | None = None,
+    ) -> Adaptation:
+        """Adapts to support sets and predicts on query inputs after every step.
+
+        Args:
+          support: x [tasks, K, in_dim], y [tasks, K, out_dim].
+          query_x: [tasks, N, in_dim].
+          num_steps: S; as in training by default.
+          mode: [tasks], the true modes, for a learner that `asks_for_modes`, and only where the
+            tasks are not sorted into equally many of each mode.
+        """
+        tau, embedding = self.modulate(support)
+        steps = self.inner_loop.num_steps if num_steps is None else num_steps
+
+        def predictions(support: Examples, query_x: tf.Tensor, tau: Tau) -> tf.Tensor:
+            trajectory = self.trajectory(support, tau, steps, mode)
+            return tf.stack([self.network.predict(query_x, w, tau, support.x) for w in trajectory])
+
+        if self.map_tasks:
+            dtype = self.network.compute_dtype
+            mapped = mapped_predictions(predictions, support, query_x, tau, dtype)
+            return Adaptation(mapped, embedding)
+        return Adaptation(predictions(support, query_x, tau), embedding)
+
+    def adapt(
+        self,
+        support_x: Any,
+        support_y: Any,
+        num_steps: int | None = None,
+        mode: Any = None,
+    ) -> AdaptedLearner:
+        """Adapts to one task or to many: `learner.adapt(x, y).predict(query_x)`.
+
+        Args:
+          support_x: of one task [K, ...], or of many [tasks, K, ...].
+          support_y: likewise.
+          num_steps: S; as in training by default.
+          mode: see `after_each_step`.
+
+        Raises:
+          ValueError: if these are not support sets of this model, saying what was given.
+        """
+        return AdaptedLearner(self, support_x, support_y, num_steps, mode)
+
+    def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
+        """Keras's `evaluate`: query loss after the steps, and support loss before them."""
+        query_losses, support_losses = self.meta_loss(batch)
+        self.meta_loss_tracker.update_state(tf.reduce_mean(query_losses))
+        self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def export(
+        self, path: str | Path, activation: Any = None, num_steps: int | None = None
+    ) -> None:
+        """Saves a SavedModel that adapts to new tasks with TensorFlow alone (`learners.export`).
+
+        Args:
+          path: folder to write.
+          activation: makes predictions of the model's outputs, such as "softmax" of logits; None
+            for none.
+          num_steps: S; as in training by default.
+        """
+        from mmaml_tf.learners.export import export_supervised
+
+        export_supervised(self, Path(path), keras.activations.get(activation), num_steps)
+
+
+def require_one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Raises ValueError unless an argument is one of the allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: choose from {', '.join(allowed)}")

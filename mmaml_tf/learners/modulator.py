@@ -1,0 +1,53 @@
+"""The modulator: from what is known of a task to tau (parameters omega)."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.layers.modulation import Modulation
+
+
+class Modulator(keras.layers.Layer):
+    """v = encoder(inputs), and one linear head per site: tau_1 ... tau_N. [MuMoMAML] 3.1.
+
+    Supervised learning calls it with the support set, reinforcement learning with trajectories:
+    the inputs are whatever the encoder takes.
+
+    Args:
+      encoder: inputs -> task embedding v [tasks, v_dim].
+      modulation: says how many numbers a site needs.
+      site_units: units (or channels) of each modulated site.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        modulation: Modulation,
+        site_units: Sequence[int],
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.heads = [keras.layers.Dense(modulation.num_parameters(u)) for u in site_units]
+
+    def build_on(self, *inputs) -> None:
+        """Creates omega, by a first call on inputs of the right shapes.
+
+        Raises:
+          ValueError: if the encoder does not return [tasks, v_dim].
+        """
+        embedding = self.encoder(*inputs)
+        if embedding.shape.rank != 2 or embedding.shape[-1] is None:
+            raise ValueError(
+                f"{self.encoder.name}: must return task embeddings [tasks, v_dim], not of shape "
+                f"{list(embedding.shape)}"
+            )
+        for head in self.heads:
+            head.build((None, embedding.shape[-1]))
+        self.built = True
+
+    def call(self, *inputs) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """tau, one [tasks, ...] tensor per site, and v [tasks, v_dim]."""
+        embedding = self.encoder(*inputs)
+        return [head(embedding) for head in self.heads], embedding

@@ -1,0 +1,42 @@
+"""Multi-MAML: one MAML per mode."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.methods import register
+from mmaml_tf.tasks import Examples
+
+
+@register("multi_maml", "regression", settings=["modes"])  # where tasks have modes
+class MultiMAML(MetaLearner):
+    """The true mode of a task picks its model ([MuMoMAML] 4, an oracle).
+
+    The M models train in one batched step, on tasks that are sorted by mode. The loss is a mean
+    over all tasks, so each model's gradient carries a factor 1 / M, undone before it is clipped:
+    every model trains as it would alone.
+
+    Args:
+      model: the base network; the other modes' are copies of it with draws of their own.
+      num_modes: M.
+      **settings: see `MetaLearner`.
+    """
+
+    asks_for_modes = True
+
+    def __init__(self, model: keras.Model, *, num_modes: int, **settings: Any):
+        super().__init__(model, num_groups=num_modes, **settings)
+
+    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
+        """theta of the task's mode."""
+        return self.network.prior(mode, self.rows_seen(support, num_steps))
+
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """theta of each model."""
+        return self.network.groups
+
+    def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Clips a model's gradient by the norm of its own, M times as large."""
+        return super().clip_meta_gradient([self.network.num_groups * g for g in gradients])

@@ -1,0 +1,56 @@
+"""MuMoMAML: MAML whose prior a task encoder modulates. [MuMoMAML]"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf import encoders
+from mmaml_tf.layers.modulation import Modulation, modulation_named
+from mmaml_tf.learners.meta_learner import MetaLearner, require_one_of
+from mmaml_tf.learners.modulator import Modulator
+from mmaml_tf.methods import register
+from mmaml_tf.tasks import Examples
+
+
+@register("mumomaml", "regression", "classification", settings=["modulation"])
+class MuMoMAML(MetaLearner):
+    """phi_i = theta_i (*) tau_i, with tau from the support set; then gradient steps on theta.
+
+    Args:
+      model: the base network.
+      modulation: a registered name, such as "film", or a `Modulation`.
+      encoder: a registered name, such as "pairs", or any Keras layer (support_x, support_y) -> v,
+        [tasks, K, ...] each -> [tasks, v_dim].
+      **settings: see `MetaLearner`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        modulation: str | Modulation = "film",
+        encoder: str | keras.layers.Layer = "pairs",
+        **settings: Any,
+    ):
+        if isinstance(encoder, str):
+            known = encoders.ENCODERS.all()
+            require_one_of("encoder", encoder, list(known))
+            encoder = known[encoder]()
+        if isinstance(modulation, str):
+            modulation = modulation_named(modulation)
+        super().__init__(model, modulation=modulation, **settings)
+        self.modulator = Modulator(encoder, modulation, self.network.site_units)
+        examples = (1, 2)  # of one task, with two of them: omega is the same for any numbers
+        self.modulator.build_on(
+            tf.zeros([*examples, *model.input_shape[1:]], model.inputs[0].dtype),
+            tf.zeros([*examples, *self.targets.shape], self.targets.dtype),
+        )
+
+    def modulate(self, support: Examples) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """tau from D_train, and v on the way there."""
+        return self.modulator(support.x, support.y)
+
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """theta and omega."""
+        return [self.network.trainable_variables, self.modulator.trainable_variables]

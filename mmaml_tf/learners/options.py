@@ -1,0 +1,9 @@
+"""What a learner may be told, by name. Free of TensorFlow: settings are checked against it."""
+
+# How many rows a dense layer's fast weights are laid out for: as many as it sees, one (factored
+# wherever one is cheaper), or none (multiplied out).
+FAST_WEIGHTS = ("auto", "factored", "materialised")
+# One task after the other, or all at once.
+TASK_BATCHINGS = ("map", "batched")
+# What batch norm normalises queries by: the query set itself, or in predictions the support set.
+BN_STATISTICS = ("transductive", "support")

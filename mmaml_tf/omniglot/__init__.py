@@ -1,1 +1,0 @@
-"""The Omniglot domain: few-shot classification of handwritten characters."""

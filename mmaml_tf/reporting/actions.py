@@ -1,0 +1,121 @@
+"""What the command does with a run: train, evaluate, export. Knows no domain."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import keras
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmaml_tf.config import RunConfig
+from mmaml_tf.reporting import figures
+from mmaml_tf.training import provenance
+from mmaml_tf.training.run_files import write_atomically
+from mmaml_tf.training.run_folder import RunFolder
+from mmaml_tf.training.storage import MEGABYTE, replacing, within_memory, writing
+
+if TYPE_CHECKING:
+    from mmaml_tf.reporting.report import ReportedRun
+
+
+class Domain(Protocol):
+    """A task distribution with everything that learning on it takes."""
+
+    config: RunConfig
+
+    def build_learner(self) -> keras.Model:
+        """A fresh learner, built and compiled."""
+
+    def train(self, learner: keras.Model, folder: RunFolder) -> None:
+        """Trains it, resuming if the folder holds checkpoints."""
+
+    def restore(self, learner: keras.Model, folder: RunFolder) -> int:
+        """Restores it from the folder; returns the iteration it was saved at."""
+
+    def evaluate(self, learner: keras.Model) -> Any:
+        """Measures it on fresh tasks."""
+
+    def summarise(self, results: Any) -> pd.DataFrame:
+        """The measurements as rows of evaluation.csv."""
+
+    def run_figures(
+        self, learner: keras.Model, results: Any, metrics: pd.DataFrame
+    ) -> dict[str, Figure]:
+        """Figures of one run, by file name."""
+
+    def report_figures(self, runs: "Sequence[ReportedRun]") -> dict[str, Figure]:
+        """Figures that compare runs, by file name."""
+
+    def export(self, learner: keras.Model, path: Path) -> None:
+        """Saves it as a SavedModel."""
+
+
+def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
+    """Trains (or resumes), evaluates, draws and exports."""
+    with within_memory(domain.config):
+        learner = domain.build_learner()
+        with folder.claimed(domain.config, overwrite):
+            print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
+            with writing(folder.path, MEGABYTE):  # TensorBoard's events
+                domain.train(learner, folder)
+            _evaluate(domain, learner, folder.kept_iteration(), folder, folder)
+            _export(domain, learner, folder)
+
+
+def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
+    """Evaluates and draws a trained run. What is written goes to `output`, claimed for it."""
+    with within_memory(domain.config):
+        learner = domain.build_learner()
+        iteration = domain.restore(learner, folder)
+        print(f"evaluating iteration {iteration} of {folder.path}")
+        _evaluate(domain, learner, iteration, folder, output)
+
+
+def export(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
+    """Exports a trained run. What is written goes to `output`, claimed for it."""
+    with within_memory(domain.config):
+        learner = domain.build_learner()
+        domain.restore(learner, folder)
+        _export(domain, learner, output)
+
+
+def _evaluate(
+    domain: Domain,
+    learner: keras.Model,
+    iteration: int | None,
+    folder: RunFolder,
+    output: RunFolder,
+) -> None:
+    metrics = folder.metrics.table()
+    output.figures.mkdir(parents=True, exist_ok=True)
+    origin = provenance.origin() | {"iteration": iteration, "config": asdict(domain.config)}
+    results = domain.evaluate(learner)
+    table = domain.summarise(results)
+    write_atomically(output.evaluation_file, table.to_csv(index=False))
+    write_atomically(output.evaluation_origin_file, json.dumps(origin, indent=1) + "\n")
+    print(steps_table(table).to_string())
+    for name, figure in domain.run_figures(learner, results, metrics).items():
+        figures.save(figure, output.figures / f"{name}.png")
+    print(f"wrote {output.evaluation_file} and {output.figures}")
+
+
+def _export(domain: Domain, learner: keras.Model, output: RunFolder) -> None:
+    num_bytes = sum(variable.value.numpy().nbytes for variable in learner.variables)
+    with replacing(output.saved_model, num_bytes) as partial:
+        domain.export(learner, partial)
+    print(f"wrote {output.saved_model}")
+
+
+def steps_table(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """evaluation.csv for reading: a row per step, a column per mode, `mean ± ci95`."""
+    cells = evaluation.assign(
+        cell=[
+            f"{mean:.4f} ± {ci:.4f}"
+            for mean, ci in zip(evaluation["mean"], evaluation["ci95"], strict=True)
+        ]
+    )
+    table = cells.pivot(index="step", columns="mode", values="cell")
+    return table[list(evaluation["mode"].unique())]

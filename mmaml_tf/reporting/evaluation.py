@@ -1,0 +1,123 @@
+"""Metrics on fresh tasks: per gradient step and mode, with 95% confidence intervals."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from typing_extensions import TypedDict
+
+from mmaml_tf.learners.losses import TaskLoss
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.tasks import TaskBatch
+from mmaml_tf.training.run_files import RunFileError, read_rows
+
+
+class Row(TypedDict):
+    """A row of evaluation.csv: the mean over so many tasks of a mode (or "all") after a step."""
+
+    step: int
+    mode: str
+    metric: str
+    mean: float
+    ci95: float
+    num_tasks: int
+
+
+class TaskResults(NamedTuple):
+    """What an evaluation measured of every task.
+
+    Attributes:
+      scores: a loss, accuracy or return after 0, 1, ..., S steps: [tasks, S + 1].
+      modes: index of each task's mode: [tasks].
+      embeddings: v [tasks, v_dim]; None without a task encoder.
+    """
+
+    scores: np.ndarray
+    modes: np.ndarray
+    embeddings: np.ndarray | None
+
+    def first(self, num_tasks: int, num_modes: int = 1) -> Self:
+        """The first so many tasks, equally many of each mode."""
+        chosen = np.sort(
+            np.concatenate(
+                [
+                    np.flatnonzero(self.modes == mode)[: num_tasks // num_modes]
+                    for mode in range(num_modes)
+                ]
+            )
+        )
+        embeddings = None if self.embeddings is None else self.embeddings[chosen]
+        return type(self)(self.scores[chosen], self.modes[chosen], embeddings)
+
+
+def measure(
+    learner: MetaLearner,
+    score: TaskLoss,
+    sample: Callable[[tf.Tensor], TaskBatch],
+    num_batches: int,
+    num_steps: int | None = None,
+) -> TaskResults:
+    """Scores a learner on batches of fresh tasks.
+
+    Args:
+      learner: trained.
+      score: (targets, predictions) -> each task's score.
+      sample: index -> batch of evaluation tasks, a pure function.
+      num_batches: how many.
+      num_steps: S; as in training by default.
+    """
+
+    @tf.function
+    def measured(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
+        batch = sample(index)
+        scores, embedding = step_scores(learner, score, batch, num_steps)
+        return scores, embedding, batch.mode
+
+    outcomes = [measured(tf.constant(index)) for index in range(num_batches)]
+    scores, embeddings, modes = zip(*outcomes, strict=True)
+    return TaskResults(
+        np.concatenate(scores),
+        np.concatenate(modes),
+        None if embeddings[0] is None else np.concatenate(embeddings),
+    )
+
+
+def step_scores(
+    learner: MetaLearner, score: TaskLoss, batch: TaskBatch, num_steps: int | None = None
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Every task's score on its queries after 0, 1, ..., S steps, [tasks, S + 1], and v."""
+    outcome = learner.after_each_step(batch.support, batch.query.x, num_steps)
+    scores = [score(batch.query.y, predicted) for predicted in tf.unstack(outcome.predictions)]
+    return tf.stack(scores, 1), outcome.embedding
+
+
+def read_evaluation(file: Path) -> pd.DataFrame:
+    """An evaluation.csv.
+
+    Raises:
+      RunFileError: if it is none.
+    """
+    rows = read_rows(file, Row)
+    if not any(row["step"] == 0 and row["mode"] == "all" for row in rows):
+        raise RunFileError(f"{file} has no row of all tasks at step 0")
+    return pd.DataFrame(rows)
+
+
+def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:
+    """The rows of evaluation.csv: for all tasks and for each mode, after every step.
+
+    ci95 is 1.96 s / sqrt(n) over the n tasks of the row.
+    """
+    selections = [("all", np.ones(len(results.modes), bool))]
+    if len(mode_names) > 1:
+        selections += [(name, results.modes == index) for index, name in enumerate(mode_names)]
+    rows = []
+    for step in range(results.scores.shape[1]):
+        for name, chosen in selections:
+            values = results.scores[chosen, step].astype(np.float64)
+            ci95 = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+            rows.append((step, name, metric, values.mean(), ci95, len(values)))
+    return pd.DataFrame(rows, columns=list(Row.__annotations__))

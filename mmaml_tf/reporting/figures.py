@@ -1,0 +1,127 @@
+"""Figures of every domain, drawn from the run folder's tables and the evaluation's results."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only: no display needed
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
+
+from mmaml_tf.training.storage import MEGABYTE, replacing
+
+# A t-SNE of more points takes minutes and shows no more.
+MAX_EMBEDDED = 1_000
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG and frees it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, MEGABYTE) as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def training_curves(
+    metrics: Mapping[str, pd.DataFrame], column: str, ylabel: str, yscale: str = "log"
+) -> Figure:
+    """A metric over the iterations, one line per run: its running median, over the values.
+
+    Args:
+      metrics: the runs' metrics.csv, by label.
+      column: which of its columns.
+      ylabel: what it is.
+      yscale: of the metric's axis.
+    """
+    figure, axes = plt.subplots(figsize=(6, 3.6))
+    axes.margins(y=0.1)
+    for label, table in metrics.items():
+        window = max(1, len(table) // 50)
+        smooth = table[column].rolling(window, center=True, min_periods=1).median()
+        marker = "o" if len(table) == 1 else None  # a line of one point is none
+        axes.plot(table["iteration"], smooth, label=label, marker=marker)
+    # The axis is the smooth lines' alone: a single diverged inner loop would flatten all of them.
+    axes.set_yscale(yscale)
+    axes.set_ylim(axes.get_ylim())
+    for index, table in enumerate(metrics.values()):
+        axes.plot(
+            table["iteration"],
+            table[column],
+            color=f"C{index}",
+            alpha=0.25,
+            linewidth=0.8,
+            zorder=1,
+        )
+    axes.set(xlabel="meta-iteration", ylabel=ylabel)
+    axes.grid(alpha=0.3, which="both")
+    _legend(axes, beside=len(metrics) > 3)
+    return figure
+
+
+def adaptation_curves(
+    evaluations: Mapping[str, pd.DataFrame], ylabel: str, yscale: str = "linear"
+) -> Figure:
+    """The metric after every gradient step, with 95% intervals: one panel per mode.
+
+    Args:
+      evaluations: the runs' evaluation.csv, by label.
+      ylabel: what the metric is.
+      yscale: of the metric's axis.
+    """
+    modes = list(next(iter(evaluations.values()))["mode"].unique())
+    figure, panels = plt.subplots(
+        1, len(modes), figsize=(max(4.5, 3.2 * len(modes)), 3.2), sharey=True, squeeze=False
+    )
+    for axes, mode in zip(panels[0], modes, strict=True):
+        for label, table in evaluations.items():
+            rows = table[table["mode"] == mode]
+            axes.errorbar(
+                rows["step"], rows["mean"], yerr=rows["ci95"], label=label, marker="o", capsize=3
+            )
+        axes.set(title=f"{mode} tasks", xlabel="gradient steps", yscale=yscale)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3, which="both")
+    panels[0][0].set_ylabel(ylabel)
+    _legend(panels[0][-1], beside=len(evaluations) > 1)
+    return figure
+
+
+def embedding_map(
+    embeddings: np.ndarray, labels: np.ndarray, names: Sequence[str], seed: int = 0
+) -> Figure:
+    """t-SNE of the task embeddings v, coloured by mode ([MuMoMAML] Figures 2c and 4).
+
+    Args:
+      embeddings: [tasks, v_dim].
+      labels: [tasks], index into `names`.
+      names: of the modes.
+      seed: of the t-SNE and of the tasks drawn if there are more than `MAX_EMBEDDED`.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(embeddings))[:MAX_EMBEDDED]
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    # The default start divides by the first principal component's deviation: where an encoder says
+    # the same of every task, that is zero, and scikit-learn crashes on what comes of it.
+    start = "pca" if np.ptp(embeddings[chosen], axis=0).max() > 0 else "random"
+    tsne = TSNE(perplexity=perplexity, init=start, random_state=seed)
+    points = tsne.fit_transform(embeddings[chosen])
+    figure, axes = plt.subplots(figsize=(4.5, 4.5))
+    for index, name in enumerate(names):
+        members = points[labels[chosen] == index]
+        axes.scatter(members[:, 0], members[:, 1], s=8, alpha=0.7, label=name)
+    axes.set(title="t-SNE of the task embeddings", xticks=[], yticks=[])
+    _legend(axes, beside=len(names) > 3, markerscale=2)
+    return figure
+
+
+def _legend(axes: Axes, beside: bool, markerscale: float = 1.0) -> None:
+    """A legend: `beside` the axes where it is so long that it would hide what they show."""
+    if beside:
+        axes.legend(markerscale=markerscale, loc="upper left", bbox_to_anchor=(1, 1))
+    else:
+        axes.legend(markerscale=markerscale)

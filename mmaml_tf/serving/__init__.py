@@ -1,0 +1,1 @@
+"""SavedModels: signatures whose arguments are checked in the graph."""

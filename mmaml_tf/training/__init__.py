@@ -1,0 +1,1 @@
+"""A training run: the loop over `fit`, its folder, files, checkpoints and callbacks."""

@@ -1,0 +1,148 @@
+"""Training with Keras's `fit`, from wherever the run folder left off."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.config import FewShotConfig, RunConfig
+from mmaml_tf.errors import RunError
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.tasks import TaskBatch
+from mmaml_tf.training.best_checkpoint import BestCheckpoint
+from mmaml_tf.training.callbacks import (
+    KeepBest,
+    MetricsCsv,
+    Progress,
+    SaveCheckpoints,
+    StopOnNonFinite,
+)
+from mmaml_tf.training.checkpoints import Checkpoints
+from mmaml_tf.training.provenance import RecordProvenance
+from mmaml_tf.training.run_folder import RunFolder
+
+
+def compile_learner(learner: MetaLearner, config: FewShotConfig, steps_per_call: int = 1) -> None:
+    """Gives a built learner its meta-optimizer: Adam, with the configured schedule.
+
+    theta and omega share it: Adam works elementwise, and their gradients are clipped apart.
+
+    Args:
+      learner: a built meta-learner.
+      config: of the run.
+      steps_per_call: meta-steps per call into TensorFlow, at most.
+    """
+    rate = config.meta_lr
+    if config.lr_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(config.meta_lr, config.iterations)
+    learner.compile(
+        optimizer=keras.optimizers.Adam(rate),
+        jit_compile=config.jit_compile,
+        # A call must not run past the end of a logging interval.
+        steps_per_execution=math.gcd(steps_per_call, config.log_every),
+    )
+    learner.optimizer.build(learner.trainable_variables)
+
+
+class Validation(NamedTuple):
+    """How a run picks the checkpoint that it is judged by.
+
+    Attributes:
+      name: what metrics.csv calls the score.
+      score: measures the learner on validation tasks; more is better. The supervised domains' is a
+        `tf.function`.
+      over: the mean over so many validations decides, where a single one says little; metrics.csv
+        calls it `recent_<name>`.
+    """
+
+    name: str
+    score: Callable[[], float | tf.Tensor]
+    over: int = 1
+
+
+def restore(learner: keras.Model, folder: RunFolder) -> int:
+    """Restores a trained learner and returns the iteration it was saved at.
+
+    That is the best checkpoint of a run with validation, and else the newest good one.
+
+    Raises:
+      RunError: if there is none, or all are damaged.
+    """
+    iteration = BestCheckpoint(folder.best_checkpoint, learner).restore()
+    if iteration is None:
+        iteration = Checkpoints(folder.checkpoints, learner, weights_only=True).restore()
+    if iteration is None:
+        raise RunError(f"{folder.path} holds no checkpoint: train first")
+    return iteration
+
+
+def train(
+    learner: keras.Model,
+    config: RunConfig,
+    folder: RunFolder,
+    sample: Callable[[tf.Tensor], TaskBatch | tf.Tensor],
+    validation: Validation | None = None,
+) -> None:
+    """Trains to `config.iterations`, resuming if the folder has checkpoints.
+
+    Args:
+      learner: built and compiled.
+      config: of the run.
+      folder: claimed for this run.
+      sample: iteration -> what its `train_step` gets: a batch of tasks, a pure function, so that
+        a resumed run sees the tasks that an uninterrupted one would have seen.
+      validation: done after every logging interval; keeps the best checkpoint for `restore`.
+
+    Raises:
+      NonFiniteLossError, InterruptedRunError: with everything saved that was good.
+      RunError: if checkpoints are damaged beyond use.
+    """
+    checkpoints = Checkpoints(folder.checkpoints, learner)
+    checkpoints.remove_unfinished()
+    start = checkpoints.restore()
+    if start is None:
+        if folder.metrics.exists():
+            raise RunError(
+                f"{folder.path} was trained, but its checkpoints are gone: put them back, or "
+                "--overwrite to start over"
+            )
+        start = 0
+    folder.keep(config)
+    if start >= config.iterations:
+        print(f"already trained to iteration {start}")
+        return
+    if start > 0:
+        print(f"resuming at iteration {start}")
+    folder.metrics.truncate(start)
+    tasks = tf.data.Dataset.range(start, config.iterations).map(sample).prefetch(2)
+    first_interval = math.ceil(start / config.log_every)
+    saver = SaveCheckpoints(checkpoints, config.checkpoint_every)
+    judges = []
+    if validation is not None:
+        judges.append(KeepBest(folder, learner, *validation))
+    try:
+        with warnings.catch_warnings():
+            # The last interval may be shorter than the others.
+            warnings.filterwarnings("ignore", message=".*ran out of data")
+            learner.fit(
+                tasks,
+                initial_epoch=first_interval,
+                epochs=first_interval + math.ceil((config.iterations - start) / config.log_every),
+                steps_per_epoch=config.log_every,
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    StopOnNonFinite(),
+                    *judges,
+                    Progress(config.iterations),
+                    MetricsCsv(folder),
+                    RecordProvenance(folder.provenance_file),
+                    keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+                    saver,
+                ],
+            )
+    finally:
+        saver.restore_handlers()
