@@ -91,9 +91,11 @@ def test_a_fresh_process_adapts_on_a_live_environment(tmp_path):
     for step, alpha in enumerate(domain.config.eval_learning_rates[:2]):
         data = learner.policy_data(rollouts(f"rollouts_{step}"))
         fast = learner.inner_step(fast, tau, data, tf.constant(alpha))
-        for layer, weights in enumerate(fast):
-            for field, value in weights._asdict().items():
-                served = saved[f"adapted_{step}_fast_{layer}_{field}"]
+        for index, (layer, weights) in enumerate(
+            zip(learner.network.plan.layers, fast, strict=True)
+        ):
+            for variable, value in zip(layer.trainable_variables, weights.parts, strict=True):
+                served = saved[f"adapted_{step}_fast_{index}_{variable.name}"]
                 np.testing.assert_allclose(served, value, rtol=1e-3, atol=1e-4)
 
 

@@ -67,9 +67,9 @@ def test_outputs_are_the_mean_network_and_a_log_sigma_of_no_state():
     observations = tf.random.stateless_normal([2, 5, OBS], [0, 1])
     outputs = learner.outputs(observations, learner.network.prior(), None).numpy()
     h = observations.numpy()
-    *layers, log_stddev = learner.network.fast_layers
+    *layers, log_stddev = learner.network.model.layers
     for index, layer in enumerate(layers):
-        h = h @ layer.kernel.numpy()[0] + layer.bias.numpy()[0]
+        h = h @ layer.kernel.numpy() + layer.bias.numpy()
         h = np.tanh(h) if index < len(HIDDEN) else h
     np.testing.assert_allclose(outputs[..., :ACT], h, rtol=1e-5)
     np.testing.assert_allclose(
@@ -83,8 +83,8 @@ def test_log_sigma_adapts():
     tau, _ = learner.modulate(experience.trajectories)
     before = learner.network.prior()
     after = learner.inner_step(before, tau, experience.supports[0], tf.constant(0.3))
-    change = after[-1].vector - before[-1].vector
-    assert after[-1].vector.shape == (3, ACT) and np.abs(change).min() > 1e-4
+    (vector,), (theta,) = after[-1].parts, before[-1].parts
+    assert vector.shape == (3, ACT) and np.abs(vector - theta).min() > 1e-4
 
 
 def test_inner_step_is_reinforce():
@@ -96,18 +96,21 @@ def test_inner_step_is_reinforce():
     prior = learner.network.prior()
     after = learner.inner_step(prior, tau, support, tf.constant(0.3))
 
+    kernel, bias = prior[-2].parts
+
     def gain(bias):
-        fast = [*prior[:-2], prior[-2]._replace(bias=bias), prior[-1]]
+        fast = [*prior[:-2], prior[-2]._replace(parts=(kernel, bias)), prior[-1]]
         log_prob = policy.log_prob(
             learner.outputs(support.observations, fast, tau), support.actions
         )
         return tf.reduce_sum(support.weights * support.advantages * log_prob, 1).numpy()
 
     epsilon = 1e-2
-    bias = prior[-2].bias
     slope = (gain(bias + epsilon) - gain(bias - epsilon)) / (2 * epsilon)
     # float32 differences over 2e-2.
-    np.testing.assert_allclose(after[-2].bias[:, 0] - bias[:, 0], 0.3 * slope, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        after[-2].parts[1][:, 0] - bias[:, 0], 0.3 * slope, rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("modulation", ["film", "sigmoid", "softmax"])

@@ -173,7 +173,7 @@ def test_thinned_curvature_is_taken_at_the_exact_policy(float64):
     act = outputs.shape[-1] // 2
     variables = variables_of(learner)
     index = trpo.flatten([tf.ones_like(x) * i for i, x in enumerate(variables)]).numpy()
-    bias = [i for i, x in enumerate(variables) if x.shape == (1, act)][0]
+    bias = [i for i, x in enumerate(variables) if x.shape == (act,)][0]
     thin = updater(support_stride=1, cg_damping=1e-9).fisher(learner, experience, fast)
     unit = tf.constant((index == bias).astype(float))
     ratio = float(np.dot(unit, product(unit)) / np.dot(unit, thin(unit)))

@@ -22,7 +22,10 @@ class _LSTM(keras.layers.LSTM):
     def inner_loop(self, sequences: tf.Tensor, *args, **kwargs) -> tuple:
         """Keras's loop over the sequence [batch, K, width]."""
         self.unroll = sequences.shape[1] is not None
-        return super().inner_loop(sequences, *args, **kwargs)
+        try:
+            return super().inner_loop(sequences, *args, **kwargs)
+        finally:
+            self.unroll = False  # or the next sequence would have to be of known length
 
 
 @register("lstm", "regression")

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.serving.checked_inputs import Input, signature
 from mmaml_tf.serving.saved_model import save
 from mmaml_tf.tasks import Examples
 
+if TYPE_CHECKING:
+    from mmaml_tf.learners.meta_learner import MetaLearner
+
 
 def export_supervised(
-    learner: MetaLearner,
+    learner: "MetaLearner",
     path: Path,
     activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     num_steps: int | None = None,

@@ -43,7 +43,7 @@ def without_graph_rewriting() -> Iterator[None]:
     TensorFlow's graph rewriting (Grappler) accumulates sums into temporary variables in whatever
     order the terms arrive, so that the same call gives other last digits each time, and a resumed
     run another result; in a loop within the loop of conjugate gradients the variables can collide
-    as well (AlreadyExistsError, TensorFlow 2.21). The direction is no faster for it.
+    as well (AlreadyExistsError, TensorFlow 2.21). Neither is slower without.
     """
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -107,8 +107,8 @@ class MetaTrpo:
 
     def __call__(self, learner: MetaPolicy, experience: Experience) -> trpo.Candidate:
         """Takes one TRPO step on the variables of a built learner."""
-        loss, gradient, old_outputs, fast = self.gradient(learner, experience)
         with without_graph_rewriting():
+            loss, gradient, old_outputs, fast = self.gradient(learner, experience)
             step = self.full_step(learner, experience, gradient, fast)
         variables = variables_of(learner)
         before = [tf.identity(variable) for variable in variables]
