@@ -30,7 +30,7 @@ FLAG_MODULES = ("flags.common", "flags.regression", "flags.omniglot", "flags.rl"
 
 def choices() -> str:
     """What is registered, for --help: a user's own, too."""
-    from mmaml_tf import methods
+    from mmaml_tf import encoders, methods
     from mmaml_tf.layers.modulation import MODULATIONS
 
     domains = registry.domains()
@@ -39,6 +39,8 @@ def choices() -> str:
     for kind in dict.fromkeys(kinds.values()):
         named = ", ".join(name for name in kinds if kinds[name] == kind)
         lines.append(f"  {named}: {', '.join(methods.of(kind))}")
+    for kind in dict.fromkeys(kinds.values()):
+        lines.append(f"--encoder in {kind}: {', '.join(encoders.of(kind))}")
     lines.append(f"--modulation: {', '.join(MODULATIONS)}")
     return "\n".join(lines)
 

@@ -131,6 +131,22 @@ class MetaLearner(keras.Model):
         CPU."""
         super().compile(optimizer=optimizer, jit_compile=jit_compile is True, loss=None, **options)
 
+    def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
+        """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.
+
+        Raises:
+          ValueError: at the end of the epoch in which the loss is no finite number any more.
+        """
+        callbacks = [*options.pop("callbacks", ()), keras.callbacks.TerminateOnNaN()]
+        history = super().fit(tasks, callbacks=callbacks, **{"shuffle": False, **options})
+        if self.first_bad_iteration > 0:
+            raise ValueError(
+                f"the loss is not finite at iteration {int(self.first_bad_iteration)}: a lower "
+                "inner_lr or learning rate, or a limit on inner gradients (inner_clip_norm), may "
+                "help; the weights are not finite any more, so start from new ones"
+            )
+        return history
+
     def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
         """The modulation parameters tau and the task embedding v; (None, None) without."""
         return None, None

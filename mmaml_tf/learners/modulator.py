@@ -35,9 +35,15 @@ class Modulator(keras.layers.Layer):
         """Creates omega, by a first call on inputs of the right shapes.
 
         Raises:
-          ValueError: if the encoder does not return [tasks, v_dim].
+          ValueError: if the encoder takes other inputs or does not return [tasks, v_dim].
         """
-        embedding = self.encoder(*inputs)
+        try:
+            embedding = self.encoder(*inputs)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.encoder.name}: can't be called with {len(inputs)} inputs ({error}); an "
+                "encoder takes a support set, x and y, or trajectories"
+            ) from error
         if embedding.shape.rank != 2 or embedding.shape[-1] is None:
             raise ValueError(
                 f"{self.encoder.name}: must return task embeddings [tasks, v_dim], not of shape "

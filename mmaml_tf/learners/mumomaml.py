@@ -22,6 +22,9 @@ class MuMoMAML(MetaLearner):
       modulation: a registered name, such as "film", or a `Modulation`.
       encoder: a registered name, such as "pairs", or any Keras layer (support_x, support_y) -> v,
         [tasks, K, ...] each -> [tasks, v_dim].
+      inner_clip_norm: as in `MetaLearner`. Without a limit an inner loop can diverge, most of all
+        in the first iterations; the published code limits each element to 10, here it is the norm
+        (choice).
       **settings: see `MetaLearner`.
     """
 
@@ -31,6 +34,7 @@ class MuMoMAML(MetaLearner):
         *,
         modulation: str | Modulation = "film",
         encoder: str | keras.layers.Layer = "pairs",
+        inner_clip_norm: float | None = 10.0,
         **settings: Any,
     ):
         if isinstance(encoder, str):
@@ -39,7 +43,7 @@ class MuMoMAML(MetaLearner):
             encoder = known[encoder]()
         if isinstance(modulation, str):
             modulation = modulation_named(modulation)
-        super().__init__(model, modulation=modulation, **settings)
+        super().__init__(model, modulation=modulation, inner_clip_norm=inner_clip_norm, **settings)
         self.modulator = Modulator(encoder, modulation, self.network.site_units)
         examples = (1, 2)  # of one task, with two of them: omega is the same for any numbers
         self.modulator.build_on(

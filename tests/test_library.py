@@ -1,0 +1,206 @@
+"""The library: what `import mmaml_tf as mm` gives, with the package alone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mmaml_tf as mm
+from mmaml_tf.learners.losses import per_task
+from tests.learners import make_batch
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK_START = """
+import keras
+import numpy as np
+import mmaml_tf as mm
+
+def sample(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-5, 5, [10, 1])
+    return x, rng.uniform(-3, 3) * x + rng.uniform(-3, 3)
+
+keras.utils.set_random_seed(0)
+model = keras.Sequential([
+    keras.Input([1]),
+    keras.layers.Dense(100, activation="relu"),
+    keras.layers.Dense(100, activation="relu"),
+    keras.layers.Dense(1),
+])
+learner = mm.MuMoMAML(
+    model, modulation="film", encoder="pairs", inner_steps=5, inner_lr=0.01, loss="mse"
+)
+learner.compile(optimizer="adam")
+history = learner.fit(
+    mm.tasks.from_function(sample, num_tasks=50, num_shots=5), steps_per_epoch=200, epochs=2
+)
+assert history.history["loss"][-1] < 0.8 * history.history["loss"][0]
+
+support_x = np.array([[-4.0], [-2.0], [0.0], [2.0], [4.0]])
+adapted = learner.adapt(support_x, 1.5 * support_x + 0.5)
+assert adapted.predict([[3.0], [1.0]]).shape == (2, 1)
+many = learner.adapt(np.stack([support_x] * 3), np.stack([support_x] * 3))
+assert many.predict(np.ones([3, 4, 1])).shape == (3, 4, 1)
+learner.export("saved_model")
+
+import sys
+assert not {"gymnasium", "tensorflow_probability", "flags", "data"} & set(sys.modules)
+print(mm.__file__)
+"""
+
+
+@pytest.mark.slow
+def test_the_package_alone_is_enough(tmp_path):
+    """Installed by pip into a folder of its own, and used from elsewhere."""
+    source, site, elsewhere = (tmp_path / name for name in ("source", "site", "elsewhere"))
+    elsewhere.mkdir()
+    shutil.copytree(ROOT / "mmaml_tf", source / "mmaml_tf")  # pip builds in the source's folder
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", f"--target={site}"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", QUICK_START],
+        cwd=elsewhere,
+        env={"PYTHONPATH": str(site), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stdout
+    assert (elsewhere / "saved_model" / "saved_model.pb").exists()
+
+
+class Sum(keras.layers.Layer):
+    def call(self, x, y):
+        return x + y
+
+
+def dense(units=1):
+    return keras.Sequential(
+        [keras.Input([1]), keras.layers.Dense(4, "relu"), keras.layers.Dense(units)]
+    )
+
+
+def test_public_names_are_there_and_documented():
+    for name in mm.__all__:
+        assert getattr(mm, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'MAMLL'"):
+        mm.MAMLL  # noqa: B018
+
+
+def test_settings_and_errors_need_no_tensorflow():
+    probe = "import sys, mmaml_tf.errors, mmaml_tf.config; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", probe], cwd=ROOT, check=True)
+
+
+def test_adapting_to_one_task_is_as_among_many():
+    learner = mm.MuMoMAML(dense(), inner_steps=2)
+    batch = make_batch()
+    many = learner.adapt(*batch.support)
+    expected = learner.after_each_step(batch.support, batch.query.x)
+    np.testing.assert_allclose(many.predict(batch.query.x), expected.predictions[-1], rtol=1e-6)
+    np.testing.assert_allclose(many.predict(batch.query.x, step=0), expected.predictions[0])
+    np.testing.assert_allclose(many.embedding, expected.embedding)
+    one = learner.adapt(batch.support.x[1], batch.support.y[1])
+    predicted = one.predict(batch.query.x[1])
+    np.testing.assert_allclose(predicted, expected.predictions[-1][1], rtol=1e-4, atol=1e-6)
+    assert one.embedding.shape == many.embedding.shape[1:]
+
+
+def test_what_is_no_support_or_query_set_is_named():
+    learner, batch = mm.MAML(dense()), make_batch()
+    x, y = (part.numpy() for part in batch.support)
+    for arguments, words in (
+        (
+            (x[..., None], y),
+            r"support_x must be \[tasks, examples, 1\], but its shape is \[4, 3, 1, 1\]",
+        ),
+        ((np.zeros([4, 3, 2]), y), r"support_x must be \[tasks, examples, 1\]"),
+        ((x[0], y[0, :, 0]), r"support_y must be \[examples, 1\], but its shape is \[3\]"),
+        ((x, y[:2]), r"support_y is of \[2, 3\] tasks and examples, support_x of \[4, 3\]"),
+        ((x[:, :0], y[:, :0]), r"support_x must be .* \[4, 0, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            learner.adapt(*arguments)
+    adapted = learner.adapt(x, y)
+    with pytest.raises(ValueError, match="query_x is of 2 tasks, the support set of 4"):
+        adapted.predict(batch.query.x[:2])
+    with pytest.raises(ValueError, match=r"query_x must be \[tasks, examples, 1\]"):
+        adapted.predict(np.zeros([4, 5]))
+
+
+def test_labels_outside_the_ways_are_refused():
+    learner = mm.MAML(dense(units=3), loss="cross_entropy")
+    x = np.zeros([3, 1])
+    assert learner.adapt(x, [0, 1, 2]).predict(x).shape == (3, 3)
+    for labels, words in (([0, 1, 3], "labels 0 to 3"), ([-1, 0, 1], "labels -1 to 1")):
+        with pytest.raises(ValueError, match=f"{words}; they must be 0 to 2"):
+            learner.adapt(x, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(encoder="gru2"), "encoder='gru2': choose from .*pairs"),
+        (dict(modulation="gate"), "modulation='gate': choose from film"),
+        (dict(sites=["dense_99"]), "dense_99"),
+        (dict(fast_weights="sparse"), "fast_weights='sparse': choose from auto"),
+        (dict(task_batching="loop"), "task_batching='loop': choose from map"),
+        (dict(encoder=keras.layers.Concatenate()), "can't be called with 2 inputs"),
+        (dict(encoder=Sum()), r"must return task embeddings \[tasks, v_dim\]"),
+    ],
+)
+def test_what_there_is_not_is_named(options, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        mm.MuMoMAML(dense(), **options)
+
+
+class Means(keras.layers.Layer):
+    def call(self, x, y):
+        return tf.reduce_mean(tf.concat([x, y], -1), 1)
+
+
+def test_any_keras_layer_is_an_encoder():
+    learner = mm.MuMoMAML(dense(), encoder=Means())
+    learner.compile(optimizer="adam")
+    batch = make_batch()
+    losses = learner.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=3, verbose=0)
+    assert np.isfinite(losses.history["loss"]).all()
+    assert learner.adapt(*batch.support).embedding.shape == (4, 2)
+    scores = learner.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    assert scores["loss"] == pytest.approx(
+        float(tf.reduce_mean(learner.meta_loss(batch)[0])), rel=1e-5
+    )
+
+
+def test_losses_by_keras_name_object_and_function():
+    targets = tf.constant([[[1.0], [2.0]], [[0.0], [0.0]]])
+    outputs = tf.constant([[[2.0], [4.0]], [[0.0], [3.0]]])
+    for loss in (
+        "mse",
+        "mean_squared_error",
+        keras.losses.MeanSquaredError(),
+        mm.losses.mean_squared_error,
+    ):
+        np.testing.assert_allclose(per_task(loss)(targets, outputs), [2.5, 4.5])
+    np.testing.assert_allclose(per_task("mae")(targets, outputs), [1.5, 1.5])
+    one_each = per_task(lambda y, z: tf.reduce_sum(y - z, [1, 2]))
+    np.testing.assert_allclose(one_each(targets, outputs), [-3.0, -3.0])
+    with pytest.raises(ValueError, match="returns one number for all tasks"):
+        per_task(lambda y, z: tf.reduce_mean(y - z))(targets, outputs)
+    with pytest.raises(ValueError, match="no_such_loss"):
+        per_task("no_such_loss")
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    learner = mm.MuMoMAML(dense(), inner_lr=1e6, inner_steps=5, inner_clip_norm=None)
+    learner.compile(optimizer="adam")
+    endless = tf.data.Dataset.from_tensors(make_batch()).repeat()
+    with pytest.raises(ValueError, match="not finite at iteration 1: a lower inner_lr"):
+        learner.fit(endless, steps_per_epoch=10**6, verbose=0)

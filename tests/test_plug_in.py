@@ -1,0 +1,88 @@
+"""A method, a task encoder, a modulation and a mixture of one's own: one file each, one command."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.runs import SCRIPT, tiny_flags
+
+METHOD = '''
+"""theta moves by the sign of every inner step's update."""
+import tensorflow as tf
+import mmaml_tf as mm
+
+@mm.methods.register("halfway", "regression", settings=["modulation"])
+class Halfway(mm.MuMoMAML):
+    def trajectory(self, support, tau, num_steps, mode=None):
+        return super().trajectory(support, tau, num_steps // 2, mode) * 2
+'''
+ENCODER = """
+import keras
+import mmaml_tf as mm
+
+@mm.encoders.register("means", "regression")
+class Means(keras.layers.Layer):
+    def __init__(self, units):
+        super().__init__()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, x, y):
+        return self.dense(keras.ops.mean(keras.ops.concatenate([x, y], -1), 1))
+"""
+MODULATION = """
+import tensorflow as tf
+import mmaml_tf as mm
+
+@mm.modulation.register("shift")
+class Shift(mm.AffineModulation):
+    def affine(self, tau):
+        return tf.ones_like(tau), tau
+"""
+MIXTURE = """
+import tensorflow as tf
+from data.families import SINUSOID, Family
+from data.priors import Uniform
+from data.regression import MIXTURES, Mixture
+
+STEP = Family("step", lambda x, at: tf.sign(x - at), {"at": Uniform(-3.0, 3.0)})
+MIXTURES["steps_and_waves"] = Mixture([SINUSOID, STEP])
+"""
+RUN = """
+import sys
+import run_experiment
+sys.exit(run_experiment.main())
+"""
+CASES = {
+    "method": (METHOD, ["--method=halfway"], "regression_2mode/halfway-film"),
+    "encoder": (ENCODER, ["--encoder=means"], "regression_2mode/mumomaml-film"),
+    "modulation": (MODULATION, ["--modulation=shift"], "regression_2mode/mumomaml-shift"),
+    "mixture": (MIXTURE, ["--domain=steps_and_waves"], "steps_and_waves/mumomaml-film"),
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_one_file_makes_it_a_choice_of_the_command(tmp_path, what):
+    code, chosen, folder = CASES[what]
+    (tmp_path / "mine.py").write_text(code + RUN)
+    flags = ["--domain=regression_2mode", *tiny_flags(), "--iterations=2", *chosen]
+    done = subprocess.run(
+        [sys.executable, "mine.py", *flags],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SCRIPT.parent), "PATH": "", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / folder / "seed0"
+    assert pd.read_csv(run / "metrics.csv")["iteration"].tolist() == [2]
+    assert (run / "saved_model" / "saved_model.pb").exists()
+    listed = subprocess.run(
+        [sys.executable, "mine.py", "--help"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SCRIPT.parent), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert chosen[0].partition("=")[2] in listed.stdout.split("--domain and the")[1]
