@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from mmaml_tf.training.cores import num_cores
 from mmaml_tf.training.run_files import RunFileError, read_json, set_aside, write_atomically
@@ -29,7 +29,8 @@ class Start(TypedDict):
       command: that made it.
       commit: of this code; None outside a git checkout.
       started: date and time, UTC.
-      cores: that it had (or the name of a GPU, where another program trained).
+      cores: that it had; None where a GPU trained.
+      device: the name of that GPU.
       devices: types of TensorFlow's devices.
       python: its version.
       versions: of the packages that matter; None for one that is not installed.
@@ -40,7 +41,8 @@ class Start(TypedDict):
     command: str
     commit: str | None
     started: str
-    cores: int | str
+    cores: int | None
+    device: NotRequired[str]
     devices: list[str]
     python: str
     versions: dict[str, str | None]
