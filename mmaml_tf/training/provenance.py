@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import keras
 import tensorflow as tf
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from mmaml_tf.training.cores import num_cores
 from mmaml_tf.training.run_files import RunFileError, read_json, set_aside, write_atomically
