@@ -135,7 +135,10 @@ def test_what_validation_depends_on_does_not_change_in_a_run():
 def test_data_that_is_not_where_the_run_had_it_is_looked_for_in_the_default_folder(tmp_path):
     for folder, found in ((tmp_path, str(tmp_path)), (tmp_path / "gone", DEFAULT_DATA_DIR)):
         config = OmniglotConfig(**(paper_settings("maml") | dict(data_dir=str(folder))))
-        assert OmniglotConfig.from_json(config.to_json()).data_dir == found
+        run = RunFolder(tmp_path / found.replace("/", "-"))
+        run.path.mkdir()
+        run.keep(config)
+        assert run.config(OmniglotConfig).data_dir == found
 
 
 def test_resumed_equals_uninterrupted(data_dir):
@@ -151,7 +154,7 @@ def test_resumed_equals_uninterrupted(data_dir):
 
 
 def test_training_ends_with_the_weights_of_the_best_recent_validations(data_dir, monkeypatch):
-    monkeypatch.setattr("mmaml_tf.omniglot.domain.PICKED_BY", 2)
+    monkeypatch.setattr("mmaml_tf.classification.domain.PICKED_BY", 2)
     learner, folder = train(data_dir, "run", iterations=6, meta_lr=0.3, validation_tasks=30)
     metrics = pd.read_csv(folder.metrics.path)
     recent = metrics["validation_accuracy"].rolling(2, min_periods=1).mean()

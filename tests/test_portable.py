@@ -50,7 +50,8 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     assert done.returncode == 0 and "at iteration 6 of 6" in done.stdout, done.stderr
     refused = {p: p.read_bytes() for p in parts.path.rglob("*") if p.is_file()}
     state = step.read_arrays(step.state)
-    step.write_arrays(step.state, state | {0: np.full_like(state[0], np.nan)})
+    weight = next(index for index, value in state.items() if value.dtype == np.float32)
+    step.write_arrays(step.state, state | {weight: np.full_like(state[weight], np.nan)})
     with pytest.raises(RunError, match="not all finite"):
         take_back(parts, step)
     step.write_arrays(step.state, state)

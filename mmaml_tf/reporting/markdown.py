@@ -1,4 +1,7 @@
-"""Markdown tables."""
+"""Markdown tables.
+
+Four lines: pandas would need the package tabulate for them, and both pad every cell.
+"""
 
 from collections.abc import Sequence
 

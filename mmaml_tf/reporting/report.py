@@ -156,7 +156,7 @@ def origin_table(runs: Sequence[ReportedRun]) -> str:
                 str(run.evaluated_at),
                 _distinct(entry["commit"] or "?" for entry in run.history),
                 time_text(seconds) if run.history else "",
-                _distinct(str(entry["cores"]) for entry in run.history),
+                _distinct(entry.get("device") or str(entry["cores"]) for entry in run.history),
                 _distinct(f"`{entry['command']}`" for entry in run.history),
             ]
         )

@@ -20,6 +20,8 @@ class _Score(TypedDict):
 class BestCheckpoint:
     """One checkpoint and its validation score, in a folder of their own.
 
+    Keras's ModelCheckpoint forgets, when a run goes on, how good the best one was.
+
     Args:
       folder: where they are.
       learner: a built and compiled model.

@@ -83,6 +83,8 @@ class KeepBest(keras.callbacks.Callback):
 class Progress(keras.callbacks.Callback):
     """One line per logging interval: iteration, losses, speed and time left.
 
+    Keras's own bar counts one `fit`, not the whole run, and fills log files with a line a call.
+
     Args:
       iterations: of the whole run.
       stream: where to print. In between a terminal's line is rewritten in place; elsewhere a long

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import keras
 import tensorflow as tf
@@ -29,7 +29,8 @@ class Start(TypedDict):
       command: that made it.
       commit: of this code; None outside a git checkout.
       started: date and time, UTC.
-      cores: that it had (or the name of a GPU, where another program trained).
+      cores: that it had; None where a GPU trained.
+      device: the name of that GPU.
       devices: types of TensorFlow's devices.
       python: its version.
       versions: of the packages that matter; None for one that is not installed.
@@ -40,7 +41,8 @@ class Start(TypedDict):
     command: str
     commit: str | None
     started: str
-    cores: int | str
+    cores: int | None
+    device: NotRequired[str]
     devices: list[str]
     python: str
     versions: dict[str, str | None]
