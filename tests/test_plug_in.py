@@ -85,5 +85,10 @@ def test_one_file_makes_it_a_choice_of_the_command(tmp_path, what):
     made = tmp_path / "runs" / folder / "seed0"
     assert pd.read_csv(made / "metrics.csv")["iteration"].tolist() == [2]
     assert (made / "saved_model" / "saved_model.pb").exists()
-    name = chosen[0].partition("=")[2]
-    assert name in run(tmp_path, "--help").stdout.split("--domain and the")[1]
+
+
+def test_help_lists_them(tmp_path):
+    (tmp_path / "mine.py").write_text("".join(code for code, _, _ in CASES.values()) + RUN)
+    listed = run(tmp_path, "--help").stdout.split("--domain and the")[1]
+    for _, (flag,), _ in CASES.values():
+        assert flag.partition("=")[2] in listed
