@@ -301,6 +301,17 @@ def test_report_leaves_cells_empty_where_a_run_has_no_such_step(capsys, in_empty
     assert [cell.count("±") for cell in two[2:-2]] == [1, 1, 1, 1, 1]
 
 
+def test_a_run_of_an_unknown_domain_names_its_file(capsys, in_empty_folder):
+    (in_empty_folder / "run").mkdir()
+    (in_empty_folder / "run" / "config.json").write_text(
+        '{"domain": "gone", "method": "maml", "seed": 0, "iterations": 1}'
+    )
+    for arguments in (["--mode=evaluate", "--checkpoint=run"], ["--mode=report", "--runs=run"]):
+        assert command(*arguments) == 1
+        message = capsys.readouterr().err
+        assert message.startswith("run_experiment: run/config.json: --domain=gone: choose from")
+
+
 def test_another_domains_folder_is_refused(capsys, in_empty_folder):
     assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
     capsys.readouterr()
