@@ -217,6 +217,18 @@ def test_packing_replaces_nothing_else(in_empty_folder, pack_here):
     assert not (packed.parent / "again").exists()
 
 
+def test_a_run_with_a_damaged_file_is_not_packed(in_empty_folder, pack_here):
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    for name in ("metrics.csv", "provenance.json"):
+        file = in_empty_folder / "run" / name
+        whole = file.read_text()
+        file.write_text(whole[: len(whole) // 2])
+        with pytest.raises(RunError, match=name):
+            pack_here("run")
+        file.write_text(whole)
+    assert not (in_empty_folder / "pretrained").exists()
+
+
 def test_packed_run_goes_on(capsys, in_empty_folder, pack_here):
     for iterations in (10, 20):
         folder = f"--output_dir=run{iterations}"
