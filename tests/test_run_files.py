@@ -42,6 +42,7 @@ def test_a_config_is_read_as_it_was_written(tmp_path):
         (config_with(iterations=1.5), ["iterations is 1.5", "valid integer"]),
         (config_with(hidden_units=[8, "wide"]), ["hidden_units entry 2 is 'wide'"]),
         (config_with(hidden_units=8), ["hidden_units is 8"]),
+        (config_with(modes=[]), ["--modes=: a mixture has one or more"]),
         (config_with(iterations=-3), ["--iterations=-3: must be 1 or more"]),
         (config_with(from_the_future=1), ["from_the_future is 1"]),
     ],

@@ -49,6 +49,7 @@ class RegressionConfig(FewShotConfig):
             self.inner_clip_value is None or self.fast_weights == "materialised",
             "elementwise clipping needs --fast_weights=materialised (or use --inner_clip_norm)",
         )
+        self.require("modes", len(self.modes) > 0, "a mixture has one or more")
         for field in ("meta_batch_size", "eval_tasks"):
             self.require(
                 field,

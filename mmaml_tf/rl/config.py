@@ -77,6 +77,7 @@ class RlConfig(RunConfig):
         for field in ("discount", "gae_lambda"):
             self.require(field, 0 <= getattr(self, field) <= 1, "must be between 0 and 1")
         self.require_widths("hidden_units", "100,100")
+        self.require("modes", len(self.modes) > 0, "a mixture has one or more")
         for field in ("meta_batch_size", "eval_tasks"):
             self.require(
                 field,
