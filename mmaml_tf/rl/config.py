@@ -95,12 +95,13 @@ class RlConfig(RunConfig):
         """Activations of the widest layer over a batch's steps, and the largest kernel."""
         widest = max(self.hidden_units)
         steps = self.rollouts * MAX_HORIZON
+        tasks = max(self.meta_batch_size, min(self.eval_tasks, EVALUATION_BATCH))
+        explored = (self.embedding_trajectories or 0) * MAX_HORIZON
         return {
             ("hidden_units",): widest**2,
             ("encoder_units",): (self.encoder_units or 0) ** 2,
-            ("meta_batch_size", "rollouts"): self.meta_batch_size * steps * widest,
-            ("rollouts",): min(self.eval_tasks, EVALUATION_BATCH) * steps * widest,
-            ("embedding_trajectories",): (self.embedding_trajectories or 0) * MAX_HORIZON,
+            ("meta_batch_size", "rollouts", "hidden_units"): tasks * steps * widest,
+            ("meta_batch_size", "embedding_trajectories"): tasks * explored,
         }
 
     @property

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 
@@ -69,7 +71,7 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for fields, count in config.largest_arrays().items():
         if count * BYTES_PER_NUMBER > total:
-            largest = max(fields, key=lambda field: getattr(config, field))
+            largest = max(fields, key=lambda field: np.max(getattr(config, field)))
             others = "".join(f" or --{field}" for field in fields if field != largest)
             raise ConfigError(
                 largest,
