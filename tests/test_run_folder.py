@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -241,11 +242,13 @@ def test_home_is_home_and_the_net_is_refused(capsys, in_empty_folder, monkeypatc
     assert not (in_empty_folder / "~").exists()
     assert command("--mode=report", "--runs=~/run", "--output_dir=report") == 0
     assert RunFolder("~/run").path == in_empty_folder / "home" / "run"
+    assert RunFolder("./~nobody-here").path == Path("~nobody-here")
     capsys.readouterr()
     for flag, words in (
         ("--output_dir=", "is empty"),
         ("--output_dir=gs://bucket/run", "not on this machine"),
         ("--output_dir=s3://bucket/run", "not on this machine"),
+        ("--output_dir=~nobody-here/run", "nobody-here is no user of this machine"),
     ):
         assert command(*MAML, flag) == 2
         message = capsys.readouterr().err

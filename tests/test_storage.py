@@ -41,6 +41,8 @@ def test_what_is_there_stays_until_the_new_is_whole(tmp_path):
     write_atomically(file, "old")
     folder.mkdir()
     (folder / "old").write_text("")
+    theirs = tmp_path / "partial-folder"
+    theirs.write_text("of a user")
     for path in (file, folder):
         with pytest.raises(RunError, match="disk full"), storage.replacing(path, 1) as partial:
             partial.write_text("half")
@@ -50,7 +52,7 @@ def test_what_is_there_stays_until_the_new_is_whole(tmp_path):
         partial.mkdir()
         (partial / "new").write_text("")
     assert list(folder.iterdir()) == [folder / "new"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", theirs.name]
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         self.config_file = self.path / "config.json"
         self.metrics = MetricsFile(self.path / "metrics.csv")
         self.evaluation_file = self.path / "evaluation.csv"

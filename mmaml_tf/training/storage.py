@@ -47,7 +47,7 @@ def replacing(path: Path, num_bytes: int) -> Iterator[Path]:
     Raises:
       RunError: if the disk is full; what was at `path` stays.
     """
-    partial = path.with_name(f"partial-{path.name}")
+    partial = path.with_name(f".partial-{path.name}")
     try:
         with writing(path, num_bytes):
             _remove(partial)
