@@ -131,6 +131,20 @@ def test_a_folder_for_results_must_be_empty_or_our_own(tmp_path):
             pytest.fail("claimed")
 
 
+def test_a_part_of_a_run_is_no_place_for_another(tmp_path, config):
+    """What would be there goes with the next export, or --overwrite."""
+    run = RunFolder(tmp_path / "run")
+    with run.claimed(config):
+        run.keep(config)
+    for path in (run.saved_model, run.figures / "a" / "b", run.best_checkpoint):
+        for claim in (RunFolder(path).claimed(config), RunFolder(path).claimed_for("a")):
+            with pytest.raises(RunError, match=f"{path} is a part of the run in {run.path}"):
+                with claim:
+                    pytest.fail("claimed")
+    with RunFolder(run.path / "mine").claimed_for("a"), RunFolder(tmp_path).claimed(config):
+        pass
+
+
 def test_default_folders_of_two_sources_are_two(tmp_path):
     default = tmp_path / "checkpoint-seed0"
     for source, name in (("a", ""), ("b", "-2"), ("c", "-3"), ("b", "-2"), ("a", "")):
