@@ -141,8 +141,12 @@ def test_a_part_of_a_run_is_no_place_for_another(tmp_path, config):
             with pytest.raises(RunError, match=f"{path} is a part of the run in {run.path}"):
                 with claim:
                     pytest.fail("claimed")
-    with RunFolder(run.path / "mine").claimed_for("a"), RunFolder(tmp_path).claimed(config):
-        pass
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "config.json").write_text("{}")  # of something else
+    for path in (run.path / "mine", project / "figures", tmp_path / "other"):
+        with RunFolder(path).claimed(config):
+            pass
 
 
 def test_default_folders_of_two_sources_are_two(tmp_path):

@@ -178,10 +178,10 @@ class RunFolder:
         """Raises RunError for a file, and for what is inside another run, which may replace it."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--output_dir={self.path}: is a file, not a folder")
-        place = self.path.resolve()
+        place = Path(os.path.realpath(self.path))
         for part in (place, *place.parents):
             run = RunFolder(part.parent)
-            if part in run._own() and run.holds_run():
+            if part in run._own() and run._is_run():
                 raise RunError(
                     f"{self.path} is a part of the run in {run.path}: give another --output_dir"
                 )
@@ -207,6 +207,13 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether there is a config.json, readable or not."""
         return self.config_file.exists()
+
+    def _is_run(self) -> bool:
+        """Whether it is a run's config.json, too."""
+        try:
+            return bool(self.domain())
+        except (RunError, OSError):
+            return False
 
     def domain(self) -> str:
         """The domain of the run that the folder holds.
