@@ -23,6 +23,7 @@ _NAMES = {
     "MultiMAML": "learners.multi_maml",
     "MuMoMAML": "learners.mumomaml",
     "MetaLearner": "learners.meta_learner",
+    "InnerLoop": "learners.inner_loop",
     "TaskNetwork": "networks.task_network",
     "rule_for": "layers.rules",
     "Modulation": "layers.modulation",
