@@ -14,6 +14,7 @@ import flags.omniglot
 import flags.regression
 import flags.rl
 from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.errors import RunError
 from mmaml_tf.training.run_folder import RunFolder
 
 
@@ -135,8 +136,10 @@ def held_run(folder: RunFolder) -> tuple[RunConfig, Registration]:
     """A trained run's config, read from its folder, and its domain.
 
     Raises:
-      RunError: if the folder holds none.
-      ConfigError: if its domain is not known here.
+      RunError: if the folder holds none, or one of a domain that is not known here.
     """
-    registration = find(folder.domain())
+    try:
+        registration = find(folder.domain())
+    except ConfigError as error:
+        raise RunError(f"{folder.config_file}: {error}") from error
     return folder.config(registration.config_type), registration

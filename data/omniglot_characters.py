@@ -64,7 +64,7 @@ def load(data_dir: str | Path, cache_dir: str | Path | None = None) -> Character
     Raises:
       RunError: if an archive is missing and can't be downloaded, or one can't be read.
     """
-    sources = find_or_download(Path(data_dir).expanduser())
+    sources = find_or_download(Path(os.path.expanduser(data_dir)))
     digest = hashlib.sha256(f"decoding {DECODING}\n".encode())
     for source in sources:
         for line in source.versions():

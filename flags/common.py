@@ -47,7 +47,11 @@ def local_path(argument: str) -> str:
         raise ValueError("is empty: name a folder")
     if "://" in argument:
         raise ValueError("is not on this machine: give a local folder (or mount it)")
-    return os.path.expanduser(argument)
+    path = os.path.expanduser(argument)
+    if path.startswith("~"):
+        user = path.split("/")[0]
+        raise ValueError(f"{user[1:]} is no user of this machine (or is ./{user} meant?)")
+    return path
 
 
 def define_path(name: str, help_text: str) -> absl_flags.FlagHolder:

@@ -1,7 +1,7 @@
 """Settings of the Omniglot domain, with the papers' as defaults."""
 
 import dataclasses
-from pathlib import Path
+import os
 from typing import Any, Self
 
 from mmaml_tf.classification.config import ClassificationConfig
@@ -37,7 +37,7 @@ class OmniglotConfig(ClassificationConfig):
 
     def elsewhere(self) -> Self:
         """A data_dir that is not on this machine gives way to the default."""
-        if Path(self.data_dir).expanduser().is_dir():
+        if os.path.isdir(os.path.expanduser(self.data_dir)):
             return self
         return dataclasses.replace(self, data_dir=DEFAULT_DATA_DIR)
 

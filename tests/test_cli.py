@@ -217,6 +217,18 @@ def test_packing_replaces_nothing_else(in_empty_folder, pack_here):
     assert not (packed.parent / "again").exists()
 
 
+def test_a_run_with_a_damaged_file_is_not_packed(in_empty_folder, pack_here):
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    for name in ("metrics.csv", "provenance.json"):
+        file = in_empty_folder / "run" / name
+        whole = file.read_text()
+        file.write_text(whole[: len(whole) // 2])
+        with pytest.raises(RunError, match=name):
+            pack_here("run")
+        file.write_text(whole)
+    assert not (in_empty_folder / "pretrained").exists()
+
+
 def test_packed_run_goes_on(capsys, in_empty_folder, pack_here):
     for iterations in (10, 20):
         folder = f"--output_dir=run{iterations}"
@@ -299,6 +311,17 @@ def test_report_leaves_cells_empty_where_a_run_has_no_such_step(capsys, in_empty
     assert "inner_steps=1" in one[1] and "inner_steps=2" in two[1]
     assert [cell.count("±") for cell in one[2:-2]] == [1, 1, 0, 0, 0]
     assert [cell.count("±") for cell in two[2:-2]] == [1, 1, 1, 1, 1]
+
+
+def test_a_run_of_an_unknown_domain_names_its_file(capsys, in_empty_folder):
+    (in_empty_folder / "run").mkdir()
+    (in_empty_folder / "run" / "config.json").write_text(
+        '{"domain": "gone", "method": "maml", "seed": 0, "iterations": 1}'
+    )
+    for arguments in (["--mode=evaluate", "--checkpoint=run"], ["--mode=report", "--runs=run"]):
+        assert command(*arguments) == 1
+        message = capsys.readouterr().err
+        assert message.startswith("run_experiment: run/config.json: --domain=gone: choose from")
 
 
 def test_another_domains_folder_is_refused(capsys, in_empty_folder):

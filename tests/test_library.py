@@ -204,3 +204,14 @@ def test_a_loss_that_is_not_finite_ends_the_training():
     endless = tf.data.Dataset.from_tensors(make_batch()).repeat()
     with pytest.raises(ValueError, match="not finite at iteration 1: a lower inner_lr"):
         learner.fit(endless, steps_per_epoch=10**6, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["support", "query"])
+def test_tasks_of_other_shapes_than_the_models_are_named(name):
+    learner, batch = mm.MAML(dense()), make_batch()
+    learner.compile(optimizer="adam")
+    for part, value in (("x", tf.zeros([4, 3, 2])), ("y", tf.zeros([4, 3]))):
+        examples = getattr(batch, name)._replace(**{part: value})
+        tasks = tf.data.Dataset.from_tensors(batch._replace(**{name: examples}))
+        with pytest.raises(ValueError, match=rf"{name}.{part} must be \[tasks, examples, 1\]"):
+            learner.fit(tasks, verbose=0)

@@ -1,5 +1,6 @@
 """A method, a task encoder, a modulation and a mixture of one's own: one file each, one command."""
 
+import os
 import subprocess
 import sys
 
@@ -9,14 +10,15 @@ import pytest
 from tests.runs import SCRIPT, tiny_flags
 
 METHOD = '''
-"""theta moves by the sign of every inner step's update."""
+"""MuMoMAML that is adapted by half of its steps."""
 import tensorflow as tf
 import mmaml_tf as mm
 
 @mm.methods.register("halfway", "regression", settings=["modulation"])
 class Halfway(mm.MuMoMAML):
     def trajectory(self, support, tau, num_steps, mode=None):
-        return super().trajectory(support, tau, num_steps // 2, mode) * 2
+        halfway = super().trajectory(support, tau, num_steps // 2, mode)
+        return halfway + halfway[-1:] * (num_steps - num_steps // 2)
 '''
 ENCODER = """
 import keras
@@ -62,27 +64,31 @@ CASES = {
 }
 
 
+def run(folder, *flags):
+    paths = [str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [sys.executable, "mine.py", *flags],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("what", CASES)
 def test_one_file_makes_it_a_choice_of_the_command(tmp_path, what):
     code, chosen, folder = CASES[what]
     (tmp_path / "mine.py").write_text(code + RUN)
     flags = ["--domain=regression_2mode", *tiny_flags(), "--iterations=2", *chosen]
-    done = subprocess.run(
-        [sys.executable, "mine.py", *flags],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(SCRIPT.parent), "PATH": "", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    done = run(tmp_path, *flags)
     assert done.returncode == 0, done.stderr
-    run = tmp_path / "runs" / folder / "seed0"
-    assert pd.read_csv(run / "metrics.csv")["iteration"].tolist() == [2]
-    assert (run / "saved_model" / "saved_model.pb").exists()
-    listed = subprocess.run(
-        [sys.executable, "mine.py", "--help"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(SCRIPT.parent), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert chosen[0].partition("=")[2] in listed.stdout.split("--domain and the")[1]
+    made = tmp_path / "runs" / folder / "seed0"
+    assert pd.read_csv(made / "metrics.csv")["iteration"].tolist() == [2]
+    assert (made / "saved_model" / "saved_model.pb").exists()
+
+
+def test_help_lists_them(tmp_path):
+    (tmp_path / "mine.py").write_text("".join(code for code, _, _ in CASES.values()) + RUN)
+    listed = run(tmp_path, "--help").stdout.split("--domain and the")[1]
+    for _, (flag,), _ in CASES.values():
+        assert flag.partition("=")[2] in listed

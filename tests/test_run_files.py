@@ -42,6 +42,7 @@ def test_a_config_is_read_as_it_was_written(tmp_path):
         (config_with(iterations=1.5), ["iterations is 1.5", "valid integer"]),
         (config_with(hidden_units=[8, "wide"]), ["hidden_units entry 2 is 'wide'"]),
         (config_with(hidden_units=8), ["hidden_units is 8"]),
+        (config_with(modes=[]), ["--modes=: a mixture has one or more"]),
         (config_with(iterations=-3), ["--iterations=-3: must be 1 or more"]),
         (config_with(from_the_future=1), ["from_the_future is 1"]),
     ],
@@ -105,6 +106,7 @@ WHOLE = "iteration,loss\n10,1.0\n20,0.5\n"
         (WHOLE + "30,0.2\n", "iteration,loss\n10,1.0\n20,0.5\n"),  # made again
         (WHOLE + "30", "iteration,loss\n10,1.0\n20,0.5\n"),  # cut in mid-write
         (WHOLE + "20,0.\x00", "iteration,loss\n10,1.0\n20,0.5\n"),
+        ("\ufeff" + WHOLE, "iteration,loss\n10,1.0\n20,0.5\n"),  # as an editor saves it
         ("iteration,loss\n", "iteration,loss\n"),
         ("", ""),
     ],
@@ -121,12 +123,31 @@ def test_rows_added_to_metrics_are_whole(tmp_path, text, kept):
 
 def test_metrics_that_are_none_are_set_aside(tmp_path, caplog):
     metrics = MetricsFile(tmp_path / "metrics.csv")
-    for number, content in enumerate((b"my,own,notes\n1,2,3\n", b"\xff\xfe"), 1):
+    contents = (
+        b"my,own,notes\n1,2,3\n",
+        b"\xff\xfe",
+        b"iteration,lo",  # what is not in the header would never be logged again
+        b"iteration,loss,loss\n10,1.0,2.0\n",
+        b"iteration,loss\n10," + b"1" * 200_000 + b"\n",  # more than a cell of Python's csv holds
+    )
+    for number, content in enumerate(contents, 1):
         metrics.path.write_bytes(content)
         metrics.truncate(20)
         assert not metrics.exists()
         assert (tmp_path / f"unreadable-{number}-metrics.csv").read_bytes() == content
         assert f"it is kept as unreadable-{number}-metrics.csv" in caplog.text
+
+
+@pytest.mark.parametrize("row", ["20", "20,low", "many,0.5", "20,0.5,7", "-20,0.5", "²,0.5"])
+@pytest.mark.parametrize("ending", ["\n", "\n30,0.2\n"])
+def test_metrics_with_a_row_that_is_none_are_kept_beside(tmp_path, caplog, row, ending):
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    damaged = f"iteration,loss\n10,1.0\n{row}{ending}"
+    metrics.path.write_text(damaged)
+    metrics.truncate(30)
+    assert metrics.path.read_text() == "iteration,loss\n10,1.0" + ending
+    assert (tmp_path / "unreadable-1-metrics.csv").read_text() == damaged
+    assert "metrics.csv has rows that are none" in caplog.text
 
 
 def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
@@ -138,5 +159,10 @@ def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
         with pytest.raises(RunError, match="entry 2 loss is 'low', but should be a valid number"):
             read()
     metrics.path.write_text("iteration,cost\n1,2\n")
-    with pytest.raises(RunError, match="loss is missing in the header"):
+    with pytest.raises(RunError, match="entry 1 loss is missing"):
         metrics.table()
+    for cell in ("", "nan", "inf", "1.5"):
+        metrics.path.write_text(WHOLE.replace("20", cell))
+        for read in (metrics.table, lambda: metrics.column("loss")):
+            with pytest.raises(RunError, match=f"entry 2 iteration is '{cell}', but should be"):
+                read()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +131,24 @@ def test_a_folder_for_results_must_be_empty_or_our_own(tmp_path):
             pytest.fail("claimed")
 
 
+def test_a_part_of_a_run_is_no_place_for_another(tmp_path, config):
+    """What would be there goes with the next export, or --overwrite."""
+    run = RunFolder(tmp_path / "run")
+    with run.claimed(config):
+        run.keep(config)
+    for path in (run.saved_model, run.figures / "a" / "b", run.best_checkpoint):
+        for claim in (RunFolder(path).claimed(config), RunFolder(path).claimed_for("a")):
+            with pytest.raises(RunError, match=f"{path} is a part of the run in {run.path}"):
+                with claim:
+                    pytest.fail("claimed")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "config.json").write_text("{}")  # of something else
+    for path in (run.path / "mine", project / "figures", tmp_path / "other"):
+        with RunFolder(path).claimed(config):
+            pass
+
+
 def test_default_folders_of_two_sources_are_two(tmp_path):
     default = tmp_path / "checkpoint-seed0"
     for source, name in (("a", ""), ("b", "-2"), ("c", "-3"), ("b", "-2"), ("a", "")):
@@ -241,11 +260,13 @@ def test_home_is_home_and_the_net_is_refused(capsys, in_empty_folder, monkeypatc
     assert not (in_empty_folder / "~").exists()
     assert command("--mode=report", "--runs=~/run", "--output_dir=report") == 0
     assert RunFolder("~/run").path == in_empty_folder / "home" / "run"
+    assert RunFolder("./~nobody-here").path == Path("~nobody-here")
     capsys.readouterr()
     for flag, words in (
         ("--output_dir=", "is empty"),
         ("--output_dir=gs://bucket/run", "not on this machine"),
         ("--output_dir=s3://bucket/run", "not on this machine"),
+        ("--output_dir=~nobody-here/run", "nobody-here is no user of this machine"),
     ):
         assert command(*MAML, flag) == 2
         message = capsys.readouterr().err

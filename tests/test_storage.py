@@ -1,18 +1,24 @@
 """A full disk and too little memory: one line that says what is needed, and nothing is lost."""
 
+import dataclasses
 import errno
 import os
 
 import pytest
 import tensorflow as tf
 
+from flags.omniglot_config import OmniglotConfig
+from flags.omniglot_config import paper_settings as omniglot_settings
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
+from mmaml_tf.rl.config import RlConfig
+from mmaml_tf.rl.config import paper_settings as rl_settings
 from mmaml_tf.training import checkpoints, storage
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import tiny_domain
 
+REGRESSION = tiny_domain().config
 NO_SPACE = os.strerror(errno.ENOSPC)
 FULL = [
     OSError(errno.ENOSPC, NO_SPACE),
@@ -35,6 +41,8 @@ def test_what_is_there_stays_until_the_new_is_whole(tmp_path):
     write_atomically(file, "old")
     folder.mkdir()
     (folder / "old").write_text("")
+    theirs = tmp_path / "partial-folder"
+    theirs.write_text("of a user")
     for path in (file, folder):
         with pytest.raises(RunError, match="disk full"), storage.replacing(path, 1) as partial:
             partial.write_text("half")
@@ -44,7 +52,7 @@ def test_what_is_there_stays_until_the_new_is_whole(tmp_path):
         partial.mkdir()
         (partial / "new").write_text("")
     assert list(folder.iterdir()) == [folder / "new"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", theirs.name]
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypatch):
@@ -65,22 +73,45 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, monkeypa
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == before
 
 
+OMNIGLOT = OmniglotConfig(**omniglot_settings("mumomaml"))
+NAVIGATION = RlConfig(**rl_settings("navigation_2d", "mumomaml", ("near", "far")))
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("config", "settings"),
     [
-        dict(meta_batch_size=2**30),
-        dict(num_shots=2**30),
-        dict(eval_queries=2**30),  # found before the training, not after it
-        dict(hidden_units=(2**20, 2**20)),
-        dict(encoder_units=2**20),
+        (REGRESSION, dict(meta_batch_size=2**30)),
+        (REGRESSION, dict(num_shots=2**30)),
+        (REGRESSION, dict(eval_queries=2**30)),  # found before the training, not after it
+        (REGRESSION, dict(hidden_units=(2**20, 2**20))),
+        (REGRESSION, dict(hidden_units=(2**30,))),
+        (REGRESSION, dict(bias_transformation_size=2**30)),
+        (REGRESSION, dict(encoder_units=2**20)),
+        (OMNIGLOT, dict(meta_batch_size=2**30)),
+        (OMNIGLOT, dict(filters=(2**24,))),
+        (OMNIGLOT, dict(filters=(2**20, 2**20), network="mlp")),
+        (OMNIGLOT, dict(encoder_filters=(2**24,))),
+        (OMNIGLOT, dict(embedding_units=2**30)),
+        (NAVIGATION, dict(rollouts=2**24)),
+        (NAVIGATION, dict(embedding_trajectories=2**24)),
+        (NAVIGATION, dict(hidden_units=(2**24,))),
     ],
-    ids=lambda settings: next(iter(settings)),
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else value.domain,
 )
-def test_what_no_machine_holds_is_said_at_once(settings):
-    config = tiny_domain(**settings).config
-    with pytest.raises(ConfigError, match=r"needs [\d,]+ GB of memory .*: lower it"):
+def test_what_no_machine_holds_is_said_at_once(monkeypatch, config, settings):
+    """On one with 64 GB, whichever this is."""
+    pages = {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**24}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    config = dataclasses.replace(config, **settings)
+    (name,) = set(settings) - {"network"}
+    with pytest.raises(ConfigError, match=rf"--{name}=.* needs [\d,]+ GB of memory .*: lower it"):
         with storage.within_memory(config):
             pytest.fail("begun")
+
+
+@pytest.mark.parametrize("config", [REGRESSION, OMNIGLOT, NAVIGATION], ids=lambda c: c.domain)
+def test_the_papers_settings_need_little_memory(config):
+    assert max(config.largest_arrays().values()) * storage.BYTES_PER_NUMBER < 2**30
 
 
 def test_out_of_memory_says_what_to_lower():

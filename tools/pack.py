@@ -18,7 +18,7 @@ import keras
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.training import fit
+from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.checkpoints import Checkpoints, has_weights_alone
 from mmaml_tf.training.run_folder import RunFolder, saved_iterations
 from mmaml_tf.training.storage import replacing
@@ -37,10 +37,12 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
       force: replace what was packed of another run.
 
     Raises:
-      RunError: if there is no run, or it is the packed one itself, or the name is no plain one or
-        another run's.
+      RunError: if there is no run, or its files can't be read, or it is the packed one itself, or
+        the name is no plain one or another run's.
     """
     config, registration = held_run(source)
+    source.metrics.table()  # an evaluation of what is packed reads both
+    provenance.held(source.provenance_file)
     learner = registration.build(config).build_learner()
     iteration = fit.restore(learner, source)
     name = name or f"{config.label}-seed{config.seed}"

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 from mmaml_tf.config import FewShotConfig, RunConfig
@@ -80,18 +82,32 @@ class ClassificationConfig(FewShotConfig):
         )
 
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
-        """Images of a batch of tasks, and the largest kernel."""
+        """Images of a batch of tasks, activations, and the largest kernels."""
         images = self.num_ways * (self.num_shots + self.num_queries)
-        height, width, channels = self.IMAGE_SHAPE
-        encoder = (*(self.encoder_filters or (0,)), self.embedding_units or 0)
+        supports = self.meta_batch_size * self.num_ways * self.num_shots
+        filters, encoder = (*self.filters, self.num_ways), self.encoder_filters or (0,)
+        base = self._activations(self.filters) if self.network == "conv" else max(self.filters)
         return {
             ("meta_batch_size", "num_ways"): self.meta_batch_size
             * images
-            * (height * width * channels),
-            ("filters",): 9
-            * max(a * b for a, b in itertools.pairwise((*self.filters, self.num_ways))),
-            ("encoder_filters",): 9 * max(a * b for a, b in itertools.pairwise(encoder)),
+            * math.prod(self.IMAGE_SHAPE),
+            ("filters", "num_ways"): max(
+                images * base, 9 * max(a * b for a, b in itertools.pairwise(filters))
+            ),
+            ("encoder_filters", "meta_batch_size", "num_ways"): max(
+                supports * self._activations(encoder),
+                9 * max((a * b for a, b in itertools.pairwise(encoder)), default=0),
+            ),
+            ("embedding_units", "encoder_filters"): encoder[-1] * (self.embedding_units or 0),
         }
+
+    def _activations(self, filters: Sequence[int]) -> int:
+        """The most that a block of convolutions says of an image; every one has stride 2."""
+        height, width, _ = self.IMAGE_SHAPE
+        return max(
+            channels * math.ceil(height / 2**depth) * math.ceil(width / 2**depth)
+            for depth, channels in enumerate(filters, 1)
+        )
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mmaml_tf.networks.base_network import BaseNetwork
+from mmaml_tf.networks.task_network import TaskNetwork
 
 TaskLoss = Callable[[tf.Tensor], tf.Tensor]
 
@@ -33,7 +33,7 @@ class InnerLoop:
 
     def step(
         self,
-        network: BaseNetwork,
+        network: TaskNetwork,
         fast: list[Any],
         tau: list[tf.Tensor] | None,
         x: tf.Tensor,
@@ -74,7 +74,7 @@ class InnerLoop:
 
     def adapt(
         self,
-        network: BaseNetwork,
+        network: TaskNetwork,
         fast: list[Any],
         tau: list[tf.Tensor] | None,
         x: tf.Tensor,

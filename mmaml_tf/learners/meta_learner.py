@@ -216,6 +216,7 @@ class MetaLearner(keras.Model):
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        self._require_fit(batch)
         groups = self.parameter_groups()
         if self.map_tasks:
             return mapped_meta_gradients(
@@ -225,6 +226,18 @@ class MetaLearner(keras.Model):
             query_losses, support_losses = self.meta_loss(batch)
             loss = tf.reduce_mean(query_losses)
         return query_losses, support_losses, tape.gradient(loss, groups)
+
+    def _require_fit(self, batch: TaskBatch) -> None:
+        """Raises ValueError unless tasks are of the model's inputs and the loss's targets."""
+        x, y = self.network.model.input_shape[1:], self.targets.shape
+        for name, examples in (("support", batch.support), ("query", batch.query)):
+            for part, values, shape in (("x", examples.x, x), ("y", examples.y, y)):
+                if not tf.TensorShape([None, None, *shape]).is_compatible_with(values.shape):
+                    axes = ", ".join(["tasks", "examples", *map(str, shape)])
+                    raise ValueError(
+                        f"{name}.{part} must be [{axes}] for {self.network.model.name}, but its "
+                        f"shape is {list(values.shape)}"
+                    )
 
     def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Scales a group's gradients down to the global norm `meta_clip_norm` at most."""

@@ -14,16 +14,18 @@ normalisation layers have right, where their second derivatives are wrong (`laye
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mmaml_tf.networks.base_network import BaseNetwork
 from mmaml_tf.networks.graph import cloned, has_graph
 
-NetworkOf = Callable[[keras.Model], BaseNetwork]
+if TYPE_CHECKING:
+    from mmaml_tf.networks.task_network import TaskNetwork
+
+NetworkOf = Callable[[keras.Model], "TaskNetwork"]
 
 TASKS, EXAMPLES = 2, 3
 # What an axis of open length is tried with.
@@ -159,7 +161,7 @@ def _problem(model: keras.Model, network_of: NetworkOf) -> _Problem | None:
         return _Problem(f"does not run for many tasks at once ({reason})", "")
 
 
-def _difference(network: BaseNetwork, model: keras.Model, attempt: int) -> _Problem | None:
+def _difference(network: "TaskNetwork", model: keras.Model, attempt: int) -> _Problem | None:
     rng = np.random.default_rng(attempt)
     support_x, query_x = (_inputs(model, rng) for _ in range(2))
     theta = [variable.value for variable in model.trainable_variables]

@@ -18,13 +18,12 @@ from mmaml_tf.layers.gradients import Gradient, OutputTrace, WeightTrace
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.layers.rules import Pass
 from mmaml_tf.networks import refusals
-from mmaml_tf.networks.base_network import BaseNetwork
 from mmaml_tf.networks.check import check
 from mmaml_tf.networks.graph import recorded
 from mmaml_tf.networks.plan import planned
 
 
-class TaskNetwork(BaseNetwork):
+class TaskNetwork(keras.layers.Layer):
     """A Sequential or Functional Keras model, run with a task axis in front.
 
     theta stays in the model's own variables, so that `model.save` and `get_weights` keep working.
@@ -93,7 +92,7 @@ class TaskNetwork(BaseNetwork):
 
     @property
     def site_units(self) -> list[int]:
-        """Units (or channels) of each modulated site, for `ModulationNetwork`."""
+        """Units (or channels) of each modulated site, for the modulator's heads."""
         return self.plan.site_units
 
     def build(self, input_shape: tuple) -> None:
@@ -117,7 +116,14 @@ class TaskNetwork(BaseNetwork):
             check(self.model, lambda twin: TaskNetwork(twin, checked=False), tuple(rules))
 
     def prior(self, groups: tf.Tensor | None = None, rows_seen: int | None = None) -> list[Any]:
-        """See `BaseNetwork`; one entry per layer with trainable variables."""
+        """theta as fast weights, one entry per layer with trainable variables.
+
+        Args:
+          groups: [tasks] int, picks one of the network's groups of slow weights for every task;
+            None if there is one group, or if the tasks are sorted into equal groups.
+          rows_seen: support examples times gradient steps, which decides per dense layer whether
+            its fast weights are factored or multiplied out; None multiplies all out.
+        """
         index = {id(variable): i for i, variable in enumerate(self.model.trainable_variables)}
 
         def theta(variable: keras.Variable) -> tf.Tensor:
@@ -152,15 +158,19 @@ class TaskNetwork(BaseNetwork):
         watch: Callable[[tf.Tensor], None] | None = None,
         num_rows: int | tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[Any]]:
-        """See `BaseNetwork`. The trace holds an `OutputTrace` or a `WeightTrace` per layer.
+        """f(x; theta', tau) and the trace of the pass, from which the inner gradients come.
 
         Args:
           x: [tasks, N, ...].
           fast: one set of fast weights per adaptable layer.
           tau: one [tasks, ...] tensor per site; None for no modulation.
-          watch: told of every leaf.
+          watch: told of every leaf, a tensor that the inner loss is to be differentiated in (a
+            gradient tape's `watch`).
           num_rows: batch norm's statistics come from the first so many of the N examples; None for
             all.
+
+        Returns:
+          The outputs [tasks, N, ...], and an `OutputTrace` or a `WeightTrace` per adaptable layer.
 
         Raises:
           ValueError: if tau does not have one entry per site, or nothing to apply it.
@@ -203,7 +213,10 @@ class TaskNetwork(BaseNetwork):
         tau: Sequence[tf.Tensor] | None,
         support_x: tf.Tensor,
     ) -> tf.Tensor:
-        """See `BaseNetwork`: [tasks, N, ...] for query inputs [tasks, N, ...]."""
+        """f(x; theta', tau) on query inputs: [tasks, N, ...] to [tasks, N, ...].
+
+        The support inputs are for models whose predictions depend on a set (batch norm).
+        """
         if not self.support_statistics:
             return self.forward(query_x, fast, tau)[0]
         num_support = tf.shape(support_x)[1]
@@ -211,11 +224,11 @@ class TaskNetwork(BaseNetwork):
         return self.forward(both, fast, tau, num_rows=num_support)[0][:, num_support:]
 
     def leaves(self, trace: list[Any]) -> list[tf.Tensor]:
-        """See `BaseNetwork`: outputs of the dense layers, weights of the others."""
+        """What the inner loss is differentiated in: outputs of dense layers, weights of others."""
         return [leaf for part in trace for leaf in part.leaves]
 
     def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Gradient]:
-        """See `BaseNetwork`.
+        """What a tape says of the leaves as one parameter gradient per adaptable layer.
 
         Raises:
           ValueError: if a layer has no part in the loss.

@@ -49,6 +49,7 @@ class RegressionConfig(FewShotConfig):
             self.inner_clip_value is None or self.fast_weights == "materialised",
             "elementwise clipping needs --fast_weights=materialised (or use --inner_clip_norm)",
         )
+        self.require("modes", len(self.modes) > 0, "a mixture has one or more")
         for field in ("meta_batch_size", "eval_tasks"):
             self.require(
                 field,
@@ -63,13 +64,14 @@ class RegressionConfig(FewShotConfig):
         widths = (1 + self.bias_transformation_size, *self.hidden_units, 1)
         points = self.num_shots * self.inner_steps + self.num_queries
         evaluated = min(self.eval_tasks, EVALUATION_BATCH) * (self.num_shots + self.eval_queries)
+        width = ("hidden_units", "bias_transformation_size")
         return {
-            ("hidden_units",): max(a * b for a, b in itertools.pairwise(widths)),
+            width: max(a * b for a, b in itertools.pairwise(widths)),
             ("encoder_units",): 8 * (self.encoder_units or 0) ** 2,
-            ("meta_batch_size", "num_shots", "num_queries"): self.meta_batch_size
+            ("meta_batch_size", "num_shots", "num_queries", *width): self.meta_batch_size
             * points
             * sum(widths),
-            ("num_shots", "eval_queries"): evaluated * max(widths),
+            ("num_shots", "eval_queries", *width): evaluated * max(widths),
         }
 
 

@@ -77,6 +77,7 @@ class RlConfig(RunConfig):
         for field in ("discount", "gae_lambda"):
             self.require(field, 0 <= getattr(self, field) <= 1, "must be between 0 and 1")
         self.require_widths("hidden_units", "100,100")
+        self.require("modes", len(self.modes) > 0, "a mixture has one or more")
         for field in ("meta_batch_size", "eval_tasks"):
             self.require(
                 field,
@@ -94,12 +95,13 @@ class RlConfig(RunConfig):
         """Activations of the widest layer over a batch's steps, and the largest kernel."""
         widest = max(self.hidden_units)
         steps = self.rollouts * MAX_HORIZON
+        tasks = max(self.meta_batch_size, min(self.eval_tasks, EVALUATION_BATCH))
+        explored = (self.embedding_trajectories or 0) * MAX_HORIZON
         return {
             ("hidden_units",): widest**2,
             ("encoder_units",): (self.encoder_units or 0) ** 2,
-            ("meta_batch_size", "rollouts"): self.meta_batch_size * steps * widest,
-            ("rollouts",): min(self.eval_tasks, EVALUATION_BATCH) * steps * widest,
-            ("embedding_trajectories",): (self.embedding_trajectories or 0) * MAX_HORIZON,
+            ("meta_batch_size", "rollouts", "hidden_units"): tasks * steps * widest,
+            ("meta_batch_size", "embedding_trajectories"): tasks * explored,
         }
 
     @property

@@ -110,13 +110,14 @@ def train(
                 "--overwrite to start over"
             )
         start = 0
-    folder.keep(config)
     if start >= config.iterations:
+        folder.keep(config)
         print(f"already trained to iteration {start}")
         return
+    folder.metrics.truncate(start)
+    folder.keep(config)
     if start > 0:
         print(f"resuming at iteration {start}")
-    folder.metrics.truncate(start)
     tasks = tf.data.Dataset.range(start, config.iterations).map(sample).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator
 
 from mmaml_tf.training.run_files import (
     RunFileError,
@@ -19,7 +19,14 @@ from mmaml_tf.training.storage import writing
 
 # A cell is empty where a run went on under a version that does not log its column.
 Cell = Annotated[float | None, BeforeValidator(lambda text: None if text == "" else text)]
-Row = dict[str, Cell]
+
+
+class Row(BaseModel, extra="allow"):
+    """What every row has, and numbers that not every run logs."""
+
+    __pydantic_extra__: dict[str, Cell]
+    iteration: int
+    loss: Cell
 
 
 class MetricsFile:
@@ -52,39 +59,48 @@ class MetricsFile:
             file.write(header + line)
 
     def truncate(self, iteration: int) -> None:
-        """Drops the rows after `iteration`, which a resumed run makes again.
+        """Drops the rows after `iteration`, which a resumed run makes again, and a last row that
+        was cut in mid-write.
 
-        A row that was cut in mid-write is one of them, or the user's doing; it goes, too. A file
-        that is no metrics.csv at all is set aside.
+        A file in which more is wrong is set aside; the rows of it that are whole are kept.
         """
         if not self.exists():
             return
         try:
-            lines = read_text(self.path).splitlines()
-            columns = next(csv.reader(lines[:1]))
-            if "iteration" not in columns:
-                raise RunFileError(f"{self.path}: iteration is missing in the header")
-        except (RunFileError, csv.Error, StopIteration) as error:
+            text = read_text(self.path)
+            columns, rows = self._parsed(text)
+        except RunFileError as error:
             set_aside(self.path, error)
             return
-        rows = csv.DictReader(lines)
-        kept = [row for row in rows if _is_whole(row) and int(row["iteration"]) <= iteration]
-        text = csv_text(kept) if kept else lines[0] + "\n"
-        if text != "\n".join(lines) + "\n" or not read_text(self.path).endswith("\n"):
-            write_atomically(self.path, text)
+        whole = [row for row in rows if _is_whole(row)]
+        if rows[: len(whole)] != whole or len(rows) - len(whole) > (not text.endswith("\n")):
+            set_aside(self.path, f"{self.path} has rows that are none, which are left out")
+        kept = [row for row in whole if int(row["iteration"]) <= iteration]
+        new = csv_text(columns, kept)
+        if not self.exists() or new.encode() != self.path.read_bytes():
+            write_atomically(self.path, new)
+
+    def _parsed(self, text: str) -> tuple[list[str], list[dict[Any, Any]]]:
+        """The columns and the rows, whole or not."""
+        try:
+            rows = csv.DictReader(text.splitlines())
+            columns, content = list(rows.fieldnames or []), list(rows)
+        except csv.Error as error:
+            raise RunFileError(f"{self.path} is no CSV: {error}") from error
+        for name in Row.model_fields:
+            if columns.count(name) != 1:
+                raise RunFileError(f"{self.path} has {columns.count(name)} columns {name}, not 1")
+        return columns, content
 
     def table(self) -> pd.DataFrame:
         """All rows; missing cells are NaN.
 
         Raises:
-          RunFileError: if one is no number, or there is no row or no `iteration`.
+          RunFileError: if there is none, or one is not as a `Row` is.
         """
-        rows = read_rows(self.path, Row) if self.exists() else []
+        rows = [row.model_dump() for row in self._rows()]
         if not rows:
             raise RunFileError(f"{self.path} has no rows: train first")
-        for name in ("iteration", "loss"):
-            if name not in rows[0]:
-                raise RunFileError(f"{self.path}: {name} is missing in the header")
         return pd.DataFrame(rows, dtype=float).astype({"iteration": int})
 
     def column(self, name: str, iteration: int | None = None) -> list[float]:
@@ -93,11 +109,12 @@ class MetricsFile:
         Raises:
           RunFileError: if a cell is no number.
         """
-        if not self.exists():
-            return []
         limit = float("inf") if iteration is None else iteration
-        cells = [(row["iteration"], row.get(name)) for row in read_rows(self.path, Row)]
-        return [cell for at, cell in cells if cell is not None and (at or 0) <= limit]
+        cells = [row.model_dump().get(name) for row in self._rows() if row.iteration <= limit]
+        return [cell for cell in cells if cell is not None]
+
+    def _rows(self) -> list[Row]:
+        return read_rows(self.path, Row) if self.exists() else []
 
 
 def _is_whole(row: dict[Any, Any]) -> bool:

@@ -35,7 +35,7 @@ def read_text(file: Path) -> str:
       OSError: if it can't be read.
     """
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # as some editors save it
     except UnicodeDecodeError as error:
         raise RunFileError(f"{file} is no text: {error.reason}") from error
 
@@ -82,13 +82,12 @@ def read_rows(file: Path, kind: type[T]) -> list[T]:
         raise _described(file, error) from error
 
 
-def csv_text(rows: Sequence[Mapping[Any, Any]]) -> str:
-    """Rows of equal keys as CSV with a header; nothing for no rows."""
+def csv_text(columns: Sequence[str], rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Rows as CSV with a header."""
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -55,7 +55,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         self.config_file = self.path / "config.json"
         self.metrics = MetricsFile(self.path / "metrics.csv")
         self.evaluation_file = self.path / "evaluation.csv"
@@ -116,8 +116,7 @@ class RunFolder:
         Raises:
           RunError: if it holds what was not made so, or another process is at work in it.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"--output_dir={self.path}: is a file, not a folder")
+        self._check_place()
         if self.holds_run():
             raise RunError(f"{self.path} holds a run: give another --output_dir")
         held = sorted(path.name for path in self.path.glob("*") if path.name != LOCK)
@@ -152,8 +151,7 @@ class RunFolder:
 
     def _check(self, config: RunConfig, overwrite: bool) -> None:
         """Raises RunError unless `config`'s run may use the folder."""
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"--output_dir={self.path}: is a file, not a folder")
+        self._check_place()
         held = [path.name for path in self._contents()]
         if not held:
             return
@@ -176,9 +174,21 @@ class RunFolder:
                 "--output_dir, or --overwrite to start over"
             )
 
-    def _contents(self) -> list[Path]:
-        """The files and folders here that a run would write, config.json last."""
-        own = (
+    def _check_place(self) -> None:
+        """Raises RunError for a file, and for what is inside another run, which may replace it."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"--output_dir={self.path}: is a file, not a folder")
+        place = Path(os.path.realpath(self.path))
+        for part in (place, *place.parents):
+            run = RunFolder(part.parent)
+            if part in run._own() and run._is_run():
+                raise RunError(
+                    f"{self.path} is a part of the run in {run.path}: give another --output_dir"
+                )
+
+    def _own(self) -> tuple[Path, ...]:
+        """The files and folders that a run writes, config.json last."""
+        return (
             self.metrics.path,
             self.evaluation_file,
             self.evaluation_origin_file,
@@ -189,11 +199,21 @@ class RunFolder:
             self.saved_model,
             self.config_file,
         )
-        return [path for path in own if os.path.lexists(path)]
+
+    def _contents(self) -> list[Path]:
+        """Those of them that are here."""
+        return [path for path in self._own() if os.path.lexists(path)]
 
     def holds_run(self) -> bool:
         """Whether there is a config.json, readable or not."""
         return self.config_file.exists()
+
+    def _is_run(self) -> bool:
+        """Whether it is a run's config.json, too."""
+        try:
+            return bool(self.domain())
+        except (RunError, OSError):
+            return False
 
     def domain(self) -> str:
         """The domain of the run that the folder holds.

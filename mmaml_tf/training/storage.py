@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 
@@ -45,7 +47,7 @@ def replacing(path: Path, num_bytes: int) -> Iterator[Path]:
     Raises:
       RunError: if the disk is full; what was at `path` stays.
     """
-    partial = path.with_name(f"partial-{path.name}")
+    partial = path.with_name(f".partial-{path.name}")
     try:
         with writing(path, num_bytes):
             _remove(partial)
@@ -69,7 +71,7 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for fields, count in config.largest_arrays().items():
         if count * BYTES_PER_NUMBER > total:
-            largest = max(fields, key=lambda field: getattr(config, field))
+            largest = max(fields, key=lambda field: np.max(getattr(config, field)))
             others = "".join(f" or --{field}" for field in fields if field != largest)
             raise ConfigError(
                 largest,
