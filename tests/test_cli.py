@@ -14,7 +14,7 @@ from flags.common import FLAGS
 from mmaml_tf.errors import RunError
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
-from tests.runs import SCRIPT, command, tiny_flags
+from tests.runs import SCRIPT, command, tiny_domain, tiny_flags
 from tools import pack
 
 BASE = ["--domain=regression_2mode", *tiny_flags()]
@@ -295,6 +295,22 @@ def test_report_compares_runs(capsys, in_empty_folder):
     assert maml.startswith("| maml | 0 | 10 | 10 |")
     assert film.startswith("| mumomaml-film | 0 | 10 | 10 |")
     assert f"| {provenance.commit() or '?'} |" in maml and "| `python " in maml
+
+
+def test_report_says_what_was_evaluated(capsys, in_empty_folder):
+    """Not what the run has come to since, nor another run's evaluation."""
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    longer = tiny_domain("maml", iterations=20)
+    with RunFolder("run").claimed(longer.config):
+        longer.train(longer.build_learner(), RunFolder("run"))
+    assert command("--mode=report", "--runs=run", "--output_dir=report") == 0
+    assert "| maml | 0 | 20 | 10 |" in (in_empty_folder / "report" / "table.md").read_text()
+    file = in_empty_folder / "run" / "evaluation.json"
+    file.write_text(file.read_text().replace('"inner_lr": 0.01', '"inner_lr": 0.5'))
+    capsys.readouterr()
+    assert command("--mode=report", "--runs=run", "--output_dir=report") == 1
+    message = capsys.readouterr().err
+    assert "evaluation.json is of another run (inner_lr is 0.01, not 0.5)" in message
 
 
 def test_report_leaves_cells_empty_where_a_run_has_no_such_step(capsys, in_empty_folder):

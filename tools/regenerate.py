@@ -17,6 +17,7 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import actions
 from mmaml_tf.reporting.report import ReportedRun, report
+from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
 from tools import tables
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             regenerate(domain, chosen.measure)
     except (RunError, ConfigError, OSError) as error:
         sys.exit(f"regenerate: {error}")
-    tables.README.write_text(tables.updated(tables.README.read_text()))
+    write_atomically(tables.README, tables.updated(tables.README.read_text()))
 
 
 if __name__ == "__main__":

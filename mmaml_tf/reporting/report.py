@@ -42,7 +42,8 @@ class ReportedRun:
         evaluated: RunFolder | None = None,
         label: str = "",
     ):
-        evaluation_file = (evaluated or folder).evaluation_file
+        evaluated = evaluated or folder
+        evaluation_file = evaluated.evaluation_file
         if not evaluation_file.exists():
             raise RunError(
                 f"{evaluation_file.parent} has no {evaluation_file.name}: --mode=evaluate makes it"
@@ -53,7 +54,7 @@ class ReportedRun:
         self.evaluation = read_evaluation(evaluation_file)
         self.metrics = folder.metrics.table()
         self.history = provenance.held(folder.provenance_file)
-        self.evaluated_at = folder.kept_iteration()
+        self.evaluated_at = evaluated.evaluated_iteration() or folder.kept_iteration()
 
     def learner(self) -> keras.Model:
         """The trained learner."""

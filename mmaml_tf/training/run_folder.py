@@ -234,12 +234,30 @@ class RunFolder:
         return _config(self.config_file, read_json(self.config_file, dict), kind)
 
     def evaluated_config(self, config: ConfigT) -> ConfigT:
-        """`config`, the run's, with the settings that its evaluation was made with."""
-        file = self.evaluation_origin_file
-        if not file.exists():
+        """`config`, the run's, with the settings that its evaluation was made with.
+
+        Raises:
+          RunError: if these can't be read, or are another run's.
+        """
+        if (origin := self._evaluation_origin()) is None:
             return config
-        origin = read_json(file, _EvaluationOrigin)
-        return _config(file, origin["config"], type(config))
+        evaluated = _config(self.evaluation_origin_file, origin["config"], type(config))
+        own = (*config.EVALUATION, *config.RESUMABLE, "iterations")
+        if problems := config.differences(evaluated, allowed=own):
+            raise RunFileError(
+                f"{self.evaluation_origin_file} is of another run ({'; '.join(problems)}): "
+                "--mode=evaluate makes it anew"
+            )
+        return evaluated
+
+    def evaluated_iteration(self) -> int | None:
+        """The iteration whose weights were evaluated; None where nothing says it."""
+        origin = self._evaluation_origin()
+        return None if origin is None else origin["iteration"]
+
+    def _evaluation_origin(self) -> _EvaluationOrigin | None:
+        file = self.evaluation_origin_file
+        return read_json(file, _EvaluationOrigin) if file.exists() else None
 
     def kept_iteration(self) -> int | None:
         """The iteration whose weights count: the best by validation, else the newest; or None."""
