@@ -32,6 +32,8 @@ def test_a_full_disk_names_the_place_and_the_size(tmp_path, error):
     with pytest.raises(RunError, match=r"disk full: 3.0 MB needed at .*/new/file, .* free"):
         with storage.writing(tmp_path / "new" / "file", 3 * 2**20):
             raise error
+    with pytest.raises(RunError, match="disk full: 1 kB needed"), storage.writing(tmp_path, 100):
+        raise error
     with pytest.raises(PermissionError), storage.writing(tmp_path, 1):
         raise PermissionError
 

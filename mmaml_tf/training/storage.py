@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -119,4 +120,4 @@ def _size(num_bytes: int) -> str:
         return f"{num_bytes / GIGABYTE:,.0f} GB"
     if num_bytes >= MEGABYTE:
         return f"{num_bytes / MEGABYTE:.1f} MB"
-    return f"{num_bytes / 2**10:.0f} kB"
+    return f"{math.ceil(num_bytes / 2**10)} kB"
