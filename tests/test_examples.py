@@ -108,7 +108,7 @@ def test_the_readmes_method_adapts_the_last_layer_only():
     finally:
         mm.methods.METHODS.remove("anil")
     learner = trained(made["ANIL"](dense()), curves())
-    (hidden, last), *_, (hidden_after, last_after) = learner.trajectory(
+    ((hidden, last), *_, (hidden_after, last_after)), _ = learner.trajectory(
         make_batch().support, None, num_steps=2
     )
     assert hidden_after is hidden and last_after is not last

@@ -152,7 +152,7 @@ def test_labels_outside_the_ways_are_refused():
         (dict(sites=["dense_99"]), "dense_99"),
         (dict(fast_weights="sparse"), "fast_weights='sparse': choose from auto"),
         (dict(task_batching="loop"), "task_batching='loop': choose from map"),
-        (dict(encoder=keras.layers.Concatenate()), "can't be called with 2 inputs"),
+        (dict(encoder=keras.layers.Concatenate()), "can't encode such tasks"),
         (dict(encoder=Sum()), r"must return task embeddings \[tasks, v_dim\]"),
     ],
 )
@@ -177,6 +177,32 @@ def test_any_keras_layer_is_an_encoder():
     assert scores["loss"] == pytest.approx(
         float(tf.reduce_mean(learner.meta_loss(batch)[0])), rel=1e-5
     )
+
+
+def test_a_metric_is_reported_beside_the_loss():
+    x, y = tf.zeros([2, 3, 1]), tf.tile(tf.constant([[0, 1, 1]]), [2, 1])
+    batch = mm.TaskBatch(mm.Examples(x, y), mm.Examples(x, y), tf.zeros(2, tf.int32))
+    tasks = tf.data.Dataset.from_tensors(batch)
+    accuracies = (
+        "accuracy",
+        "sparse_categorical_accuracy",
+        keras.metrics.SparseCategoricalAccuracy(),
+    )
+    for metric in accuracies:
+        learner = mm.MAML(dense(units=2), loss="cross_entropy", metric=metric, inner_lr=5.0)
+        learner.compile(optimizer="adam")
+        # Of equal inputs all get the more frequent label.
+        assert learner.evaluate(tasks, return_dict=True, verbose=0)["metric"] == pytest.approx(
+            2 / 3
+        )
+    history = learner.fit(tasks, validation_data=tasks, verbose=0).history
+    assert set(history) == {"loss", "support_loss", "val_loss", "val_support_loss", "val_metric"}
+    with pytest.raises(ValueError, match="give metric=... to MAML"):
+        learner.compile(metrics=["accuracy"])
+    with pytest.raises(TypeError, match="adapt"):
+        learner.predict(x)
+    with pytest.raises(ValueError, match="step=2: it adapted by 1 steps, so 0 to 1"):
+        learner.adapt(x, y).predict(x, step=2)
 
 
 def test_losses_by_keras_name_object_and_function():

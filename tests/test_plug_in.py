@@ -17,8 +17,8 @@ import mmaml_tf as mm
 @mm.methods.register("halfway", "regression", settings=["modulation"])
 class Halfway(mm.MuMoMAML):
     def trajectory(self, support, tau, num_steps, mode=None):
-        halfway = super().trajectory(support, tau, num_steps // 2, mode)
-        return halfway + halfway[-1:] * (num_steps - num_steps // 2)
+        halfway, losses = super().trajectory(support, tau, num_steps // 2, mode)
+        return halfway + halfway[-1:] * (num_steps - num_steps // 2), losses
 '''
 ENCODER = """
 import keras

@@ -58,7 +58,7 @@ class AdaptedLearner:
         self._support = Examples(x, y)
         self._tau, embedding = learner.modulate(self._support)
         steps = learner.inner_loop.num_steps if num_steps is None else num_steps
-        self._trajectory = learner.trajectory(self._support, self._tau, steps, mode)
+        self._trajectory, _ = learner.trajectory(self._support, self._tau, steps, mode)
         self.embedding = None if embedding is None else self._as_given(embedding)
 
     def predict(self, query_x: Any, step: int | None = None) -> np.ndarray:
@@ -78,7 +78,10 @@ class AdaptedLearner:
             raise ValueError(
                 f"query_x is of {x.shape[0]} tasks, the support set of {self._support.x.shape[0]}"
             )
-        fast = self._trajectory[-1 if step is None else step]
+        steps = len(self._trajectory) - 1
+        if not 0 <= (steps if step is None else step) <= steps:
+            raise ValueError(f"step={step}: it adapted by {steps} steps, so 0 to {steps}")
+        fast = self._trajectory[steps if step is None else step]
         return self._as_given(self._learner.network.predict(x, fast, self._tau, self._support.x))
 
     def _examples(self, name: str, values: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:

@@ -62,8 +62,9 @@ def per_task(loss: Any) -> TaskLoss:
     """A loss (or metric) as (targets, outputs) [tasks, N, ...] -> [tasks].
 
     Args:
-      loss: "mse", "cross_entropy" (of logits, with integer labels), any loss that Keras has by
-        name, a Keras loss, or a function of (targets, outputs) with one number per task or example.
+      loss: "mse", "cross_entropy" (of logits, with integer labels) or "accuracy", any loss or
+        metric that Keras has by name, a Keras object, or a function of (targets, outputs) with one
+        number per task or example.
 
     Raises:
       ValueError: if Keras knows no such loss; when called, if it is one number for all tasks.
@@ -72,12 +73,17 @@ def per_task(loss: Any) -> TaskLoss:
         return OWN[loss]
     if loss in OWN.values():
         return loss
-    if isinstance(loss, keras.losses.Loss):
-        function = loss.call
-    elif callable(loss):
-        function = loss
-    else:
-        function = keras.losses.get(loss)
+    found = loss
+    if not callable(loss):
+        try:
+            found = keras.losses.get(loss)
+        except ValueError:
+            found = keras.metrics.get(loss)
+    function = found
+    if isinstance(found, keras.losses.Loss):
+        function = found.call
+    elif isinstance(found, keras.metrics.MeanMetricWrapper):
+        function = found._fn  # what it keeps a mean of, which Keras gives no other way
 
     def mean(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         values = tf.convert_to_tensor(function(targets, outputs))

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import tensorflow as tf
@@ -42,6 +42,7 @@ class MetaLearner(keras.Model):
       inner_steps: S, gradient steps on a support set.
       inner_lr: alpha, their learning rate.
       loss: see `losses.per_task`; of the inner steps and of the meta-update.
+      metric: likewise, such as "accuracy"; what `evaluate` and `fit`'s validation report besides.
       first_order: ignore second derivatives (first-order MAML).
       inner_clip_norm: limit of the norm of each task's inner gradient; None for none.
       inner_clip_value: limit of each of its elements; None for none.
@@ -71,6 +72,7 @@ class MetaLearner(keras.Model):
         inner_steps: int = 1,
         inner_lr: float = 0.01,
         loss: Any = "mse",
+        metric: Any = None,
         first_order: bool = False,
         inner_clip_norm: float | None = None,
         inner_clip_value: float | None = None,
@@ -100,6 +102,8 @@ class MetaLearner(keras.Model):
             inner_steps, inner_lr, first_order, inner_clip_norm, inner_clip_value
         )
         self.task_loss = per_task(loss)
+        self.task_metric = None if metric is None else per_task(metric)
+        self.metric_tracker = keras.metrics.Mean(name="metric")
         self.targets = targets_of(loss, model)
         self.meta_clip_norm = meta_clip_norm
         # Elements can't be clipped before they are multiplied out.
@@ -122,13 +126,20 @@ class MetaLearner(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Running means that `fit` resets at every logging interval."""
-        return [self.meta_loss_tracker, self.support_loss_tracker]
+        return [self.meta_loss_tracker, self.support_loss_tracker, self.metric_tracker]
 
     def compile(
         self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
     ) -> None:
         """Gives it the meta-optimizer. "auto" is without XLA, which costs more than it brings on a
-        CPU."""
+        CPU.
+
+        Raises:
+          ValueError: for losses and metrics, which the constructor takes.
+        """
+        for name in ("loss", "metrics"):
+            if options.pop(name, None) is not None:
+                raise ValueError(f"give {name.rstrip('s')}=... to {type(self).__name__}, not here")
         super().compile(optimizer=optimizer, jit_compile=jit_compile is True, loss=None, **options)
 
     def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
@@ -181,9 +192,15 @@ class MetaLearner(keras.Model):
                 self.first_bad_iteration,
             )
         )
-        self.meta_loss_tracker.update_state(loss)
+        return self._running_means(query_losses, support_losses)
+
+    def _running_means(
+        self, query_losses: tf.Tensor, support_losses: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        self.meta_loss_tracker.update_state(tf.reduce_mean(query_losses))
         self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
-        return {metric.name: metric.result() for metric in self.metrics}
+        trackers = (self.meta_loss_tracker, self.support_loss_tracker)
+        return {tracker.name: tracker.result() for tracker in trackers}
 
     def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Algorithm 1 of [MuMoMAML], lines 4 to 10, for a batch of tasks T_j.
@@ -200,13 +217,7 @@ class MetaLearner(keras.Model):
         if tau is None:
             tau, _ = self.modulate(support)
         # S times: theta'_j = theta'_j - alpha grad L(f(x; theta'_j, tau); D_train).
-        trajectory, support_losses = self.inner_loop.adapt(
-            self.network,
-            self.prior(support, self.inner_loop.num_steps),
-            tau,
-            support.x,
-            lambda outputs: self.task_loss(support.y, outputs),
-        )
+        trajectory, support_losses = self.trajectory(support, tau, self.inner_loop.num_steps)
         # L(f(x; theta'_j, tau); D_val).
         outputs, _ = self.network.forward(query.x, trajectory[-1], tau)
         query_losses = self.task_loss(query.y, outputs)
@@ -247,8 +258,13 @@ class MetaLearner(keras.Model):
 
     def trajectory(
         self, support: Examples, tau: Tau, num_steps: int, mode: tf.Tensor | None = None
-    ) -> list[list[Any]]:
-        """theta' after 0, 1, ..., S steps on the support sets, with tau."""
+    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+        """The inner loop: S gradient steps on the support sets, with tau.
+
+        Returns:
+          theta' after 0, 1, ..., S steps, and the support losses [tasks] before the first (None
+          without steps).
+        """
         loop = dataclasses.replace(self.inner_loop, num_steps=num_steps)
         return loop.adapt(
             self.network,
@@ -256,7 +272,7 @@ class MetaLearner(keras.Model):
             tau,
             support.x,
             lambda outputs: self.task_loss(support.y, outputs),
-        )[0]
+        )
 
     def after_each_step(
         self,
@@ -278,7 +294,7 @@ class MetaLearner(keras.Model):
         steps = self.inner_loop.num_steps if num_steps is None else num_steps
 
         def predictions(support: Examples, query_x: tf.Tensor, tau: Tau) -> tf.Tensor:
-            trajectory = self.trajectory(support, tau, steps, mode)
+            trajectory, _ = self.trajectory(support, tau, steps, mode)
             return tf.stack([self.network.predict(query_x, w, tau, support.x) for w in trajectory])
 
         if self.map_tasks:
@@ -308,11 +324,21 @@ class MetaLearner(keras.Model):
         return AdaptedLearner(self, support_x, support_y, num_steps, mode)
 
     def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
-        """Keras's `evaluate`: query loss after the steps, and support loss before them."""
-        query_losses, support_losses = self.meta_loss(batch)
-        self.meta_loss_tracker.update_state(tf.reduce_mean(query_losses))
-        self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
-        return {metric.name: metric.result() for metric in self.metrics}
+        """Keras's `evaluate`: query loss (and the metric) after the steps, support loss before."""
+        logs = self._running_means(*self.meta_loss(batch))
+        if self.task_metric is not None:
+            predicted = self.after_each_step(batch.support, batch.query.x).predictions[-1]
+            self.metric_tracker.update_state(self.task_metric(batch.query.y, predicted))
+            logs["metric"] = self.metric_tracker.result()
+        return logs
+
+    def predict(self, *arguments: Any, **options: Any) -> NoReturn:
+        """There is nothing to predict with before it adapted.
+
+        Raises:
+          TypeError: always, saying what to call.
+        """
+        raise TypeError("a meta-learner predicts once adapted: learner.adapt(x, y).predict(query)")
 
     def export(
         self, path: str | Path, activation: Any = None, num_steps: int | None = None

@@ -39,10 +39,11 @@ class Modulator(keras.layers.Layer):
         """
         try:
             embedding = self.encoder(*inputs)
-        except TypeError as error:
+        except (TypeError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
-                f"{self.encoder.name}: can't be called with {len(inputs)} inputs ({error}); an "
-                "encoder takes a support set, x and y, or trajectories"
+                f"{self.encoder.name}: can't encode such tasks "
+                f"({str(error).strip().splitlines()[0]}); an encoder takes a support set, x and y, "
+                "or trajectories"
             ) from error
         if embedding.shape.rank != 2 or embedding.shape[-1] is None:
             raise ValueError(
