@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+from unittest.mock import Mock
 
 import pytest
 import tensorflow as tf
@@ -36,6 +37,17 @@ def test_a_full_disk_names_the_place_and_the_size(tmp_path, error):
         raise error
     with pytest.raises(PermissionError), storage.writing(tmp_path, 1):
         raise PermissionError
+
+
+def test_a_lock_that_does_not_fit_is_none(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", Mock(side_effect=FULL[0]))
+        with pytest.raises(RunError, match=r"disk full: 1 kB needed at .*run/\.run\.lock"):
+            with folder.locked():
+                pytest.fail("locked")
+    with folder.locked():
+        pass
 
 
 def test_what_is_there_stays_until_the_new_is_whole(tmp_path):

@@ -104,7 +104,7 @@ def _evaluate(
 
 def _export(domain: Domain, learner: keras.Model, output: RunFolder) -> None:
     num_bytes = sum(variable.value.numpy().nbytes for variable in learner.variables)
-    with replacing(output.saved_model, num_bytes) as partial:
+    with replacing(output.saved_model, MEGABYTE + num_bytes) as partial:  # with its graph
         domain.export(learner, partial)
     print(f"wrote {output.saved_model}")
 

@@ -18,10 +18,13 @@ from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.training.metrics_file import MetricsFile
 from mmaml_tf.training.run_files import RunFileError, read_json, validated, write_atomically
+from mmaml_tf.training.storage import writing
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 MAKER = "mmaml_tf"
 LOCK = ".run.lock"
+# Of the command that the lock's file quotes.
+MAX_SIGNATURE = 200
 
 
 class _Named(TypedDict):
@@ -91,14 +94,15 @@ class RunFolder:
         """Keeps other processes from writing here; a process that was killed holds nothing.
 
         Raises:
-          RunError: if another one does, naming it.
+          RunError: if another one does, naming it; or if the disk is full.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / LOCK
         # One object per path: the same process may lock it again within.
         lock = filelock.FileLock(file, blocking=False, on_acquired=_sign, is_singleton=True)
         try:
-            lock.acquire()
+            with writing(file, MAX_SIGNATURE):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
         except filelock.Timeout:
             raise RunError(
                 f"{self.path} is in use by {file.read_text()}: wait for it, stop it, or give "
@@ -286,6 +290,8 @@ def _is_real_folder(path: Path) -> bool:
 
 def _sign(lock_file: int) -> None:
     """Writes who holds the lock into its open file."""
-    holder = f"process {os.getpid()} on {os.uname().nodename} ({shlex.join(sys.argv)[:200]})"
+    holder = (
+        f"process {os.getpid()} on {os.uname().nodename} ({shlex.join(sys.argv)[:MAX_SIGNATURE]})"
+    )
     os.ftruncate(lock_file, 0)
     os.pwrite(lock_file, holder.encode(), 0)
