@@ -215,6 +215,11 @@ def test_packing_replaces_nothing_else(in_empty_folder, pack_here):
     with pytest.raises(RunError, match="no checkpoint that training can go on from"):
         pack_here(packed, name="again", resumable=True)  # it has the weights alone
     assert not (packed.parent / "again").exists()
+    (packed / "config.json").unlink()
+    for force in (False, True):
+        with pytest.raises(RunError, match=f"{packed} is no packed run"):
+            pack_here("run", force=force)
+    assert (packed / "metrics.csv").exists()
 
 
 def test_a_run_with_a_damaged_file_is_not_packed(in_empty_folder, pack_here):

@@ -190,6 +190,11 @@ def test_best_checkpoint_keeps_the_highest_score(tmp_path):
     best.offer(0.8)
     assert best.restore() == 1 and best.score() == 0.8
     assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"ckpt-1", "score"}
+    best.score_file.write_text('{"iteration": 1, "score": Infinity}')  # none would be better
+    learner.optimizer.iterations.assign(5)
+    best.offer(0.2)
+    assert best.restore() == 5 and best.score() == 0.2
+    assert (tmp_path / "unreadable-1-score.json").exists()
 
 
 SERVE = """

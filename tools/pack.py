@@ -51,6 +51,8 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
     if target.path.resolve() == source.path.resolve():
         raise RunError(f"{source.path} is packed already")
+    if target.path.exists() and not target.is_run():
+        raise RunError(f"{target.path} is no packed run: give folder=name, or move it away")
     if target.path.exists() and not force:
         problems = target.config(type(config)).differences(config, trained=target.kept_iteration())
         if problems:

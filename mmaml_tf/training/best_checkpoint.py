@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import keras
+from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
 from mmaml_tf.training.checkpoints import Checkpoints
@@ -14,7 +15,7 @@ class _Score(TypedDict):
     """What score.json says of the checkpoint beside it."""
 
     iteration: int
-    score: float
+    score: FiniteFloat
 
 
 class BestCheckpoint:

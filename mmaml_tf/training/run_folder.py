@@ -185,7 +185,7 @@ class RunFolder:
         place = Path(os.path.realpath(self.path))
         for part in (place, *place.parents):
             run = RunFolder(part.parent)
-            if part in run._own() and run._is_run():
+            if part in run._own() and run.is_run():
                 raise RunError(
                     f"{self.path} is a part of the run in {run.path}: give another --output_dir"
                 )
@@ -212,8 +212,8 @@ class RunFolder:
         """Whether there is a config.json, readable or not."""
         return self.config_file.exists()
 
-    def _is_run(self) -> bool:
-        """Whether it is a run's config.json, too."""
+    def is_run(self) -> bool:
+        """Whether there is one, and it is a run's."""
         try:
             return bool(self.domain())
         except (RunError, OSError):
