@@ -1,5 +1,6 @@
 """Tiny regression runs that the tests train through the library or the command."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,4 +63,6 @@ def start_command(*arguments, cwd):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests may run under nohup, where it is ignored and stays so.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )

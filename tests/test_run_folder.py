@@ -1,6 +1,6 @@
 """Whose folder it is: nothing of a user's, and no other process's run, is written over."""
 
-import json
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +11,7 @@ import pytest
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.training.run_folder import LOCK, RunFolder
-from tests.runs import SCRIPT, command, tiny_domain, tiny_flags
+from tests.runs import SCRIPT, command, start_command, tiny_domain, tiny_flags
 
 MAML = ["--domain=regression_2mode", *tiny_flags("maml"), "--iterations=10"]
 HOLD = """
@@ -276,18 +276,21 @@ def test_home_is_home_and_the_net_is_refused(capsys, in_empty_folder, monkeypatc
 @pytest.mark.slow
 def test_two_commands_at_once(tmp_path):
     """The second is refused while the first trains, and the first is not disturbed."""
-    arguments = [sys.executable, str(SCRIPT), *MAML, "--iterations=3000", "--output_dir=run"]
-    first = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run" / "metrics.csv").exists() and first.poll() is None:
+    arguments = [*MAML, "--iterations=1000000", "--output_dir=run"]
+    first = start_command(*arguments, cwd=tmp_path)
+    metrics = tmp_path / "run" / "metrics.csv"
+    while not metrics.exists() and first.poll() is None:
         time.sleep(0.1)
     for extra in ([], ["--overwrite"]):
-        second = subprocess.run([*arguments, *extra], capture_output=True, text=True)
-        assert second.returncode == 1, second.stderr
-        assert f"in use by process {first.pid}" in second.stderr
-    out, err = first.communicate(timeout=600)
-    assert first.returncode == 0, err
-    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 301 and json.loads((tmp_path / "run" / "config.json").read_text())
+        second = start_command(*arguments, *extra, cwd=tmp_path)
+        _, err = second.communicate(timeout=600)
+        assert second.returncode == 1, err
+        assert f"in use by process {first.pid}" in err
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=600)
+    assert first.returncode == 130, err
+    rows = [int(row.split(",")[0]) for row in metrics.read_text().splitlines()[1:]]
+    assert rows == list(range(10, 10 * len(rows) + 1, 10))
 
 
 def test_config_error_shows_lists_as_flags_do():
