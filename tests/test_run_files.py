@@ -76,6 +76,8 @@ ROWS = "step,mode,metric,mean,ci95,num_tasks\n0,all,mse,1.5,0.5,40\n"
         (ROWS.replace("1.5", "good"), "entry 1 mean is 'good', but should be a valid number"),
         (ROWS.replace("mean", "median"), "entry 1 mean is missing"),
         (ROWS.replace("40", "4.5"), "entry 1 num_tasks is '4.5'"),
+        (ROWS + ROWS.splitlines()[1], "two rows of the same step and mode"),
+        (ROWS.replace("0.5", "-0.5"), "a ci95 below 0"),
     ],
 )
 def test_an_evaluation_that_is_none_says_what_is_wrong(tmp_path, text, words):

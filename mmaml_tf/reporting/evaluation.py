@@ -103,6 +103,10 @@ def read_evaluation(file: Path) -> pd.DataFrame:
     rows = read_rows(file, Row)
     if not any(row["step"] == 0 and row["mode"] == "all" for row in rows):
         raise RunFileError(f"{file} has no row of all tasks at step 0")
+    if len({(row["step"], row["mode"]) for row in rows}) < len(rows):
+        raise RunFileError(f"{file} has two rows of the same step and mode")
+    if any(row["ci95"] < 0 for row in rows):  # of tasks that diverged it is NaN
+        raise RunFileError(f"{file} has a ci95 below 0")
     return pd.DataFrame(rows)
 
 
