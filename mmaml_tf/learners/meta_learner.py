@@ -126,7 +126,8 @@ class MetaLearner(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Running means that `fit` resets at every logging interval."""
-        return [self.meta_loss_tracker, self.support_loss_tracker, self.metric_tracker]
+        trackers = [self.meta_loss_tracker, self.support_loss_tracker]
+        return trackers + ([] if self.task_metric is None else [self.metric_tracker])
 
     def compile(
         self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
