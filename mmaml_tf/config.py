@@ -160,7 +160,8 @@ class RunConfig:
         """What config.json holds, where an earlier version wrote it."""
         gone = {name for name, value in cls.DROPPED.items() if settings.get(name) == value}
         kept = {name: value for name, value in settings.items() if name not in gone}
-        return cls.for_method(kept) if {"domain", "method"} <= kept.keys() else kept
+        is_named = "domain" in kept and isinstance(kept.get("method"), str)
+        return cls.for_method(kept) if is_named else kept
 
     def require(self, field: str, condition: bool, allowed: str) -> None:
         """Raises ConfigError naming the field unless the condition holds."""

@@ -39,6 +39,7 @@ def test_a_config_is_read_as_it_was_written(tmp_path):
         (json.dumps(without("inner_lr")), ["inner_lr is missing"]),
         (config_with(first_order="no"), ["first_order is 'no'", "valid boolean"]),
         (config_with(inner_lr="0.1"), ["inner_lr is '0.1'", "valid number"]),
+        (config_with(method=[]), ["method is []", "valid string"]),
         (config_with(iterations=1.5), ["iterations is 1.5", "valid integer"]),
         (config_with(hidden_units=[8, "wide"]), ["hidden_units entry 2 is 'wide'"]),
         (config_with(hidden_units=8), ["hidden_units is 8"]),
