@@ -1,12 +1,14 @@
-"""A method of one's own, through the ordinary command: ANIL (Raghu et al., 2020, arXiv:1909.09157).
+"""A method of one's own, through the ordinary command: BOIL (Oh et al., 2021, arXiv:2008.08882).
 
-python examples/own_method.py --method=anil --domain=regression_2mode --preset=quick
+python examples/own_method.py --method=boil --domain=regression_2mode --preset=quick
 
-"Almost no inner loop": the gradient steps on a task change the last layer only.
+"Body only in the inner loop": the gradient steps on a task change all layers but the last.
 """
 
 import sys
 from pathlib import Path
+
+import keras
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -14,22 +16,13 @@ import mmaml_tf as mm
 import run_experiment
 
 
-class LastLayerOnly(mm.InnerLoop):
-    """theta'_last = theta'_last - alpha grad L; what is before it stays theta."""
+@mm.methods.register("boil", "regression", "classification")
+class BOIL(mm.MAML):
+    """MAML that adapts all layers but the last."""
 
-    def step(self, network: mm.TaskNetwork, fast: list, *args, **kwargs) -> tuple:
-        """One step: theta'' and the losses before it."""
-        adapted, losses = super().step(network, fast, *args, **kwargs)
-        return [*fast[:-1], adapted[-1]], losses
-
-
-@mm.methods.register("anil", "regression", "classification")
-class ANIL(mm.MAML):
-    """MAML that adapts the last layer."""
-
-    def __init__(self, *args, **settings):
-        super().__init__(*args, **settings)
-        self.inner_loop = LastLayerOnly(**vars(self.inner_loop))
+    def __init__(self, model: keras.Model, **settings):
+        *body, _ = [layer.name for layer in model.layers if layer.trainable_variables]
+        super().__init__(model, adapts=body, **settings)
 
 
 if __name__ == "__main__":

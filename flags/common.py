@@ -118,6 +118,12 @@ FEW_SHOT = (
     absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
     absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
     absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
+    absl_flags.DEFINE_bool(
+        "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
+    ),
+    absl_flags.DEFINE_integer(
+        "context_size", None, "Numbers (or image channels) that context appends to an input."
+    ),
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
     ),

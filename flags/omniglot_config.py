@@ -62,6 +62,8 @@ def paper_settings(
         meta_lr=0.001,
         lr_schedule="constant",
         first_order=False,
+        learned_rates=False,
+        context_size=3,
         inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=None,

@@ -45,9 +45,10 @@ class RunConfig:
       seed: of the initial weights and the training tasks.
       iterations: meta-iterations.
       meta_batch_size: tasks per meta-iteration.
-      inner_steps: S, gradient steps on a support set, in training and evaluation.
-      inner_lr: alpha.
-      first_order: ignore second derivatives (first-order MAML).
+      inner_steps: S, gradient steps on a support set, in training and evaluation; None for methods
+        that take none.
+      inner_lr: alpha; None likewise.
+      first_order: ignore second derivatives (first-order MAML); None for methods that have none.
       inner_clip_norm: limit of a task's inner gradient norm; None for none.
       inner_clip_value: limit of each inner gradient element; None for none.
       log_every: iterations per row of metrics.csv.
@@ -62,9 +63,9 @@ class RunConfig:
     seed: int
     iterations: int
     meta_batch_size: int
-    inner_steps: int
-    inner_lr: float
-    first_order: bool
+    inner_steps: int | None
+    inner_lr: float | None
+    first_order: bool | None
     inner_clip_norm: float | None
     inner_clip_value: float | None
     log_every: int
@@ -78,6 +79,8 @@ class RunConfig:
     KIND: ClassVar[str] = ""
     # Settings that not every method has, by the group that a method names.
     GROUPS: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("modulation",)}
+    # Those of a group whose value None says "none", so that a method with the group may have it.
+    OPTIONAL: ClassVar[dict[str, tuple[str, ...]]] = {}
     # Settings of earlier versions, with the only value that they had.
     DROPPED: ClassVar[dict[str, Any]] = {}
     # What an evaluation or an export may change.
@@ -95,15 +98,16 @@ class RunConfig:
         self.require(
             "method", self.method in known, f"--domain={self.domain} knows {', '.join(known)}"
         )
-        for group, fields in self.GROUPS.items():
+        for group in self.GROUPS:
             owners = [name for name, method in known.items() if group in method.settings]
-            for field in fields:
+            for field in self._fields_of(group):
+                value, optional = getattr(self, field), field in self.OPTIONAL.get(group, ())
                 if self.method in owners:
-                    self.require(field, getattr(self, field) is not None, f"{self.method} needs it")
+                    self.require(field, optional or value is not None, f"{self.method} needs it")
                 else:
                     self.require(
                         field,
-                        getattr(self, field) is None,
+                        value is None,
                         f"a setting of --method={' or '.join(owners)}; drop it for "
                         f"--method={self.method}",
                     )
@@ -118,8 +122,9 @@ class RunConfig:
         self.require_at_least("eval_tasks", 2)
         for field in ("seed", "eval_seed"):
             self.require_at_least(field, 0)
-        self.require_steps("inner_steps", 0)
-        self.require_positive("inner_lr")
+        if self.inner_lr is not None:
+            self.require_steps("inner_steps", 0)
+            self.require_positive("inner_lr")
         self.require_limits("inner_clip_norm", "inner_clip_value")
         self.require(
             "checkpoint_every",
@@ -133,7 +138,11 @@ class RunConfig:
 
     def group(self, name: str) -> dict[str, Any]:
         """The settings of a group, by name."""
-        return {field: getattr(self, field) for field in self.GROUPS[name]}
+        return {field: getattr(self, field) for field in self._fields_of(name)}
+
+    @classmethod
+    def _fields_of(cls, group: str) -> tuple[str, ...]:
+        return (*cls.GROUPS[group], *cls.OPTIONAL.get(group, ()))
 
     @classmethod
     def for_method(cls, settings: dict[str, Any]) -> dict[str, Any]:
@@ -149,8 +158,8 @@ class RunConfig:
             raise ConfigError("method", name, allowed)
         absent = [
             field
-            for group, fields in cls.GROUPS.items()
-            for field in fields
+            for group in cls.GROUPS
+            for field in cls._fields_of(group)
             if group not in known[name].settings
         ]
         return settings | dict.fromkeys(absent)
@@ -274,6 +283,8 @@ class FewShotConfig(RunConfig):
       num_shots: K, support points per task (images per class in classification).
       num_queries: query points of a training task, likewise.
       eval_queries: query points of an evaluation (or validation) task.
+      learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
+      context_size: numbers (or channels of an image) that a context vector appends to an input.
     """
 
     meta_lr: float
@@ -283,7 +294,16 @@ class FewShotConfig(RunConfig):
     num_shots: int
     num_queries: int
     eval_queries: int
+    learned_rates: bool | None = False
+    context_size: int | None = None
 
+    GROUPS = {
+        "inner_loop": ("inner_steps", "inner_lr"),
+        "meta_gradient": ("first_order",),
+        "learned_rates": ("learned_rates",),
+        "context": ("context_size",),
+    }
+    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value")}
     EVALUATION = (*RunConfig.EVALUATION, "eval_queries")
 
     def __post_init__(self):
@@ -293,6 +313,13 @@ class FewShotConfig(RunConfig):
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
+        if self.context_size is not None:
+            self.require_at_least("context_size", 1)
+
+    @property
+    def label(self) -> str:
+        """See `RunConfig`: `mumomaml-film-rates` learns its rates."""
+        return f"{super().label}-rates" if self.learned_rates else super().label
 
     @property
     def has_fixed_length(self) -> bool:

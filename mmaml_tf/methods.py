@@ -2,7 +2,7 @@
 
 Adding one is one file: a class with
 
-    @register("mine", "regression", "classification", settings=["modulation"])
+    @register("mine", "regression", "classification")
 
 and `--method=mine` selects it. Free of TensorFlow.
 """
@@ -34,21 +34,28 @@ METHODS: Registry[Method] = Registry(
     "mmaml_tf.learners.maml",
     "mmaml_tf.learners.multi_maml",
     "mmaml_tf.learners.mumomaml",
+    "mmaml_tf.learners.modulation_only",
+    "mmaml_tf.learners.meta_sgd",
+    "mmaml_tf.learners.anil",
+    "mmaml_tf.learners.context",
     "mmaml_tf.rl.methods",
 )
 
 
-def register(name: str, *kinds: str, settings: Iterable[str] = ()) -> Callable[[Learner], Learner]:
+def register(
+    name: str, *kinds: str, settings: Iterable[str] | None = None
+) -> Callable[[Learner], Learner]:
     """Makes a learner the method `name` of domains of these kinds.
 
     Args:
       name: as `--method` says it.
       *kinds: of domains: "regression", "classification", "rl".
-      settings: see `Method`.
+      settings: see `Method`; by default what the learner's class says in SETTINGS.
     """
 
     def add(learner: Learner) -> Learner:
-        METHODS.add(name, kinds, Method(learner, frozenset(settings)))
+        own = getattr(learner, "SETTINGS", ()) if settings is None else settings
+        METHODS.add(name, kinds, Method(learner, frozenset(own)))
         return learner
 
     return add

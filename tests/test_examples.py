@@ -101,17 +101,17 @@ def test_the_readmes_model_learns_from_the_readmes_data():
     assert next(iter(made["curves"])).support.x.shape == (50, 5, 1)
 
 
-def test_the_readmes_method_adapts_the_last_layer_only():
+def test_the_readmes_method_does_not_adapt_the_last_layer():
     try:
         made = run(METHOD)
-        assert mm.methods.of("classification")["anil"].learner is made["ANIL"]
+        assert mm.methods.of("classification")["boil"].learner is made["BOIL"]
     finally:
-        mm.methods.METHODS.remove("anil")
-    learner = trained(made["ANIL"](dense()), curves())
+        mm.methods.METHODS.remove("boil")
+    learner = trained(made["BOIL"](dense()), curves())
     ((hidden, last), *_, (hidden_after, last_after)), _ = learner.trajectory(
         make_batch().support, None, num_steps=2
     )
-    assert hidden_after is hidden and last_after is not last
+    assert hidden_after is not hidden and last_after is last
 
 
 def test_the_readmes_encoder_does_not_mind_the_order():
@@ -191,7 +191,7 @@ def test_own_data_is_meta_learned():
 @pytest.mark.parametrize(
     ("script", "method", "flag"),
     [
-        ("own_method.py", "maml", "--method=anil"),
+        ("own_method.py", "maml", "--method=boil"),
         ("own_encoder.py", "mumomaml", "--encoder=means"),
     ],
 )
@@ -209,7 +209,7 @@ def test_what_an_example_adds_is_a_choice_of_the_command(
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(path), run_name="__main__")
     finally:
-        mm.methods.METHODS.remove("anil")
+        mm.methods.METHODS.remove("boil")
         mm.encoders.ENCODERS.remove("means")
     assert end.value.code == 0
     (run_folder,) = (tmp_path / "runs" / "regression_2mode").glob("*/seed0")

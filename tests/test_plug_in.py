@@ -14,7 +14,7 @@ METHOD = '''
 import tensorflow as tf
 import mmaml_tf as mm
 
-@mm.methods.register("halfway", "regression", settings=["modulation"])
+@mm.methods.register("halfway", "regression")
 class Halfway(mm.MuMoMAML):
     def trajectory(self, support, tau, num_steps, mode=None):
         halfway, losses = super().trajectory(support, tau, num_steps // 2, mode)

@@ -18,8 +18,8 @@ class ClassificationConfig(FewShotConfig):
 
     Attributes:
       num_ways: N, classes per task.
-      eval_steps: gradient steps in validation and in the exported model. An evaluation reports
-        every step up to 10, or up to this number if it is larger.
+      eval_steps: gradient steps in validation and in the exported model; None for methods without.
+        An evaluation reports every step up to 10, or up to this number if it is larger.
       network: "conv", or "mlp" without convolutions.
       filters: channels (or units) of the base network's blocks.
       encoder: task encoder, by registered name.
@@ -34,7 +34,7 @@ class ClassificationConfig(FewShotConfig):
     """
 
     num_ways: int
-    eval_steps: int
+    eval_steps: int | None
     network: str
     filters: tuple[int, ...]
     encoder: str | None = "images"
@@ -46,7 +46,10 @@ class ClassificationConfig(FewShotConfig):
     split_seed: int
 
     KIND = "classification"
-    GROUPS = {"modulation": ("modulation", "encoder", "encoder_filters", "embedding_units")}
+    GROUPS = FewShotConfig.GROUPS | {
+        "inner_loop": ("inner_steps", "inner_lr", "eval_steps"),
+        "modulation": ("modulation", "encoder", "encoder_filters", "embedding_units"),
+    }
     RESUMABLE = (*RunConfig.RESUMABLE, "task_batching")
     EVALUATION = (*FewShotConfig.EVALUATION, "bn_statistics", "task_batching")
     EXPORT: ClassVar[tuple[str, ...]] = ("bn_statistics", "task_batching")
@@ -63,7 +66,8 @@ class ClassificationConfig(FewShotConfig):
             self.require_at_least("embedding_units", 1)
         self.require_at_least("validation_tasks", 1)
         self.require_at_least("split_seed", 0)
-        self.require_steps("eval_steps", 0)
+        if self.eval_steps is not None:
+            self.require_steps("eval_steps", 0)
         for field in ("num_queries", "eval_queries"):
             self.require(
                 field,

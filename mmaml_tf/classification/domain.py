@@ -77,14 +77,18 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         config = self.config
         return dict(
             loss="cross_entropy",
-            fast_weights="materialised",
             task_batching=config.task_batching,
             bn_statistics=config.bn_statistics,
         )
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
-        chosen = self.config.group(group)
+        chosen = super().method_settings(group)
+        if group == "inner_loop":
+            del chosen["eval_steps"]
+            return dict(fast_weights="materialised", **chosen)
+        if group != "modulation":
+            return chosen
         encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
         return dict(
             modulation=chosen["modulation"],
@@ -95,7 +99,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen classes."""
         config = self.config
         batches = self._batches(TaskStream.EVALUATION, config.eval_seed, config.eval_tasks)
-        num_steps = max(REPORTED_STEPS, config.eval_steps)
+        num_steps = None if config.eval_steps is None else max(REPORTED_STEPS, config.eval_steps)
         results = evaluation.measure(learner, accuracy, *batches, num_steps)
         return results.first(config.eval_tasks)
 
@@ -172,7 +176,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             batch.query.x.numpy()[:, :: config.eval_queries, ..., 0],
             probabilities[0],
             probabilities[-1],
-            config.eval_steps,
+            len(probabilities) - 1,
         )
 
     def embedding_figure(self, learner: MetaLearner) -> Figure | None:

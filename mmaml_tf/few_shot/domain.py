@@ -57,11 +57,6 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         settings = [self.method_settings(group) for group in sorted(method.settings)]
         learner = method.learner(
             self.base_model(),
-            inner_steps=config.inner_steps,
-            inner_lr=config.inner_lr,
-            first_order=config.first_order,
-            inner_clip_norm=config.inner_clip_norm,
-            inner_clip_value=config.inner_clip_value,
             meta_clip_norm=config.meta_clip_norm,
             **self.learner_options(),
             **{name: value for group in settings for name, value in group.items()},
@@ -77,9 +72,9 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
     def learner_options(self) -> dict[str, Any]:
         """What a learner of the domain is told besides: loss, and how it computes."""
 
-    @abstractmethod
     def method_settings(self, group: str) -> dict[str, Any]:
-        """The arguments that a method gets for a group of settings that it has."""
+        """The arguments that a method gets for a group of settings that it has: as they are."""
+        return self.config.group(group)
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""

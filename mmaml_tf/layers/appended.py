@@ -1,6 +1,6 @@
 """Keras layers that append a learned vector, which adapts with the rest, to every row."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -20,21 +20,24 @@ class BiasTransformation(keras.layers.Layer):
       size: of b, which starts at zero.
     """
 
+    INITIALIZER: ClassVar[str] = "zeros"
+
     def __init__(self, size: int, **kwargs):
         super().__init__(**kwargs)
         self.size = size
 
     def build(self, input_shape: tuple) -> None:
-        """Creates b, [size]."""
-        self.vector = self.add_weight(name="vector", shape=(self.size,), initializer="zeros")
+        """Creates b, [..., size]: of an image, a number per position and channel."""
+        shape = (*input_shape[1:-1], self.size)
+        self.vector = self.add_weight(name="vector", shape=shape, initializer=self.INITIALIZER)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """[N, in] -> [N, in + size]."""
-        rows = tf.broadcast_to(self.vector, [tf.shape(x)[0], self.size])
+        """[N, ..., in] -> [N, ..., in + size]."""
+        rows = tf.broadcast_to(self.vector, tf.concat([tf.shape(x)[:-1], [self.size]], 0))
         return tf.concat([x, rows], -1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """[N, in + size]."""
+        """[N, ..., in + size]."""
         return (*input_shape[:-1], input_shape[-1] + self.size)
 
     def get_config(self) -> dict[str, Any]:
@@ -53,10 +56,21 @@ class LogStddev(BiasTransformation):
     """
 
 
-@rule_for(BiasTransformation, LogStddev)
+@keras.saving.register_keras_serializable(package="mmaml_tf")
+class ContextVector(BiasTransformation):
+    """[x, z]: z alone tells a network which task it is ([MAML] C.2).
+
+    Args:
+      size: numbers, or channels of an image, in z, which starts as a kernel would (its code).
+    """
+
+    INITIALIZER = "glorot_uniform"
+
+
+@rule_for(BiasTransformation, LogStddev, ContextVector)
 def appended(call: LayerCall, x: tf.Tensor) -> tf.Tensor:
-    """[x, b'] with each task's own b': [tasks, N, in] -> [tasks, N, in + size]."""
+    """[x, b'] with each task's own b': [tasks, N, ..., in] -> [tasks, N, ..., in + size]."""
     (vector,) = call.weights
     vector = per_task(vector, num_tasks_of(x))[:, None]
-    shape = tf.concat([tf.shape(x)[:2], tf.shape(vector)[2:]], 0)
+    shape = tf.concat([tf.shape(x)[:-1], [tf.shape(vector)[-1]]], 0)
     return tf.concat([x, tf.broadcast_to(vector, shape)], -1)

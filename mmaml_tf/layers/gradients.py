@@ -49,6 +49,11 @@ class WeightGradient:
         """Every element clamped to [-limit, limit]."""
         return type(self)(tuple(tf.clip_by_value(part, -limit, limit) for part in self.parts))
 
+    def scaled(self, factors: Sequence[tf.Tensor]) -> Self:
+        """Every element times its own factor, one tensor [...parameter shape] per parameter."""
+        pairs = zip(self.parts, factors, strict=True)
+        return type(self)(tuple(part * factor for part, factor in pairs))
+
     def formed(self) -> Self:
         """Itself: nothing is left to multiply out."""
         return self

@@ -81,6 +81,7 @@ class Pass:
       tau: one [tasks, ...] tensor per site; None for none.
       watch: told of the leaves; None where nothing is differentiated.
       num_rows: batch statistics come from the first so many of the N rows; None for all.
+      watched: identities of the layers that are differentiated.
       outputs_of: of the layers that are differentiated in their outputs, by identity.
     """
 
@@ -89,6 +90,7 @@ class Pass:
     tau: Any
     watch: Callable[[tf.Tensor], None] | None
     num_rows: int | tf.Tensor | None
+    watched: frozenset[int] = frozenset()
     outputs_of: dict[int, OutputTrace] = field(default_factory=dict)
 
 
@@ -150,7 +152,7 @@ class LayerCall:
 
     def differentiated_at(self, inputs: tf.Tensor, z: tf.Tensor) -> None:
         """Notes a dense layer's rows, [tasks, N, in] and [tasks, N, out], for its gradient."""
-        if self.run.watch is None:
+        if self.run.watch is None or id(self.layer) not in self.run.watched:
             return
         self.run.watch(z)
         trace = self.run.outputs_of.setdefault(

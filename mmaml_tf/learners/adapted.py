@@ -19,7 +19,7 @@ class AdaptedLearner:
       support_x: of one task [K, ...], or of many [tasks, K, ...].
       support_y: likewise.
       num_steps: S; None for the learner's own.
-      mode: see `MetaLearner.after_each_step`.
+      mode: see `MetaLearner.predictors`.
 
     Attributes:
       embedding: v [tasks, v_dim] (of one task [v_dim]); None without a task encoder.
@@ -56,13 +56,12 @@ class AdaptedLearner:
                 f"{targets.num_classes - 1}"
             )
         self._support = Examples(x, y)
-        self._tau, embedding = learner.modulate(self._support)
-        steps = learner.inner_loop.num_steps if num_steps is None else num_steps
-        self._trajectory, _ = learner.trajectory(self._support, self._tau, steps, mode)
+        tau, embedding = learner.modulate(self._support)
+        self._predictors = learner.predictors(self._support, tau, num_steps, mode)
         self.embedding = None if embedding is None else self._as_given(embedding)
 
     def predict(self, query_x: Any, step: int | None = None) -> np.ndarray:
-        """f(x; theta', tau): [tasks, N, ...] (of one task [N, ...]) -> likewise.
+        """Outputs for queries: [tasks, N, ...] (of one task [N, ...]) -> likewise.
 
         Args:
           query_x: inputs.
@@ -78,11 +77,10 @@ class AdaptedLearner:
             raise ValueError(
                 f"query_x is of {x.shape[0]} tasks, the support set of {self._support.x.shape[0]}"
             )
-        steps = len(self._trajectory) - 1
+        steps = len(self._predictors) - 1
         if not 0 <= (steps if step is None else step) <= steps:
             raise ValueError(f"step={step}: it adapted by {steps} steps, so 0 to {steps}")
-        fast = self._trajectory[steps if step is None else step]
-        return self._as_given(self._learner.network.predict(x, fast, self._tau, self._support.x))
+        return self._as_given(self._predictors[steps if step is None else step](x))
 
     def _examples(self, name: str, values: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
         """Values as [tasks, N, ...], each example of a shape."""

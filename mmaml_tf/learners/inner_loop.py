@@ -1,11 +1,13 @@
 """The inner loop of Algorithm 1: gradient steps on theta, tau held fixed, nothing assigned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from mmaml_tf.layers.gradients import Gradient
 from mmaml_tf.networks.task_network import TaskNetwork
 
 TaskLoss = Callable[[tf.Tensor], tf.Tensor]
@@ -60,7 +62,9 @@ class InnerLoop:
             outputs, trace = network.forward(x, fast, tau, watch=tape.watch)
             losses = loss(outputs)
             total = tf.reduce_sum(losses)
-        gradients = network.gradients(trace, tape.gradient(total, network.leaves(trace)))
+        gradients: list[Gradient] = network.gradients(
+            trace, tape.gradient(total, network.leaves(trace))
+        )
         if self.first_order:
             gradients = [gradient.constant() for gradient in gradients]
         if self.clip_value is not None:
@@ -70,7 +74,22 @@ class InnerLoop:
         step_size = tf.convert_to_tensor(rate, losses.dtype)
         if self.clip_norm is not None:
             step_size *= norm_clip_factor(gradients, self.clip_norm)
-        return [w.updated(g, step_size) for w, g in zip(fast, gradients, strict=True)], losses
+        return self.updated(network, fast, gradients, step_size), losses
+
+    def updated(
+        self,
+        network: TaskNetwork,
+        fast: list[Any],
+        gradients: Sequence[Gradient],
+        step_size: tf.Tensor,
+    ) -> list[Any]:
+        """theta' - step_size * gradients, of the layers that adapt; `step_size` is a scalar or
+        [tasks]."""
+        change = dict(zip(map(id, network.plan.adapting), gradients, strict=True))
+        return [
+            weights.updated(change[id(layer)], step_size) if id(layer) in change else weights
+            for layer, weights in zip(network.plan.layers, fast, strict=True)
+        ]
 
     def adapt(
         self,
@@ -92,6 +111,31 @@ class InnerLoop:
             trajectory.append(fast)
             first_losses = losses if first_losses is None else first_losses
         return trajectory, first_losses
+
+
+@dataclass(frozen=True)
+class LearnedRates(InnerLoop):
+    """theta'' = theta' - alpha o grad: a rate per weight, signs free ([Meta-SGD] equation 5).
+
+    Attributes:
+      rates: alpha, of each layer that adapts a variable per weight.
+    """
+
+    rates: Sequence[Sequence[keras.Variable]] = ()
+
+    def updated(
+        self,
+        network: TaskNetwork,
+        fast: list[Any],
+        gradients: Sequence[Gradient],
+        step_size: tf.Tensor,
+    ) -> list[Any]:
+        """The rates hold what `step_size` has of the learning rate."""
+        scaled = [
+            gradient.formed().scaled([tf.convert_to_tensor(rate) for rate in rates])
+            for gradient, rates in zip(gradients, self.rates, strict=True)
+        ]
+        return super().updated(network, fast, scaled, step_size / self.learning_rate)
 
 
 def norm_clip_factor(gradients: list[Any], limit: float) -> tf.Tensor:

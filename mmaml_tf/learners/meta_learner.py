@@ -1,24 +1,25 @@
-"""What the supervised methods share. `train_step` and `meta_loss` are Algorithm 1 of [MuMoMAML]."""
+"""What all supervised methods share: a network, its meta-updates, and answers to new tasks."""
 
-import dataclasses
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.learners.adapted import AdaptedLearner
-from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.learners.losses import per_task, targets_of
 from mmaml_tf.learners.missing import reject_missing
-from mmaml_tf.learners.options import BN_STATISTICS, FAST_WEIGHTS, TASK_BATCHINGS
+from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 from mmaml_tf.learners.task_mapping import mapped_meta_gradients, mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
 Tau = list[tf.Tensor] | None
+# Query inputs [tasks, N, ...] to outputs [tasks, N, ...], for tasks that it was made for.
+Predictor: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Adaptation(NamedTuple):
@@ -37,77 +38,73 @@ class Adaptation(NamedTuple):
 class MetaLearner(keras.Model):
     """Meta-learns any Sequential or Functional Keras model: its weights are theta.
 
+    A method says what a training task costs (`meta_loss`) and how it answers queries once it has
+    seen a support set (`predictors`); here is the rest.
+
     Args:
       model: the base network f, of one input and one output.
-      inner_steps: S, gradient steps on a support set.
-      inner_lr: alpha, their learning rate.
-      loss: see `losses.per_task`; of the inner steps and of the meta-update.
+      loss: see `losses.per_task`; of the tasks, in whatever the method does with it.
       metric: likewise, such as "accuracy"; what `evaluate` and `fit`'s validation report besides.
-      first_order: ignore second derivatives (first-order MAML).
-      inner_clip_norm: limit of the norm of each task's inner gradient; None for none.
-      inner_clip_value: limit of each of its elements; None for none.
       meta_clip_norm: global-norm limit of the meta-gradient, for each of `parameter_groups`; None
         for none.
-      fast_weights: of dense layers, in FAST_WEIGHTS; the results are the same.
       task_batching: compute all tasks at once ("batched"), or one after the other ("map"), which is
         faster for convolutions on a CPU; the results are the same.
       bn_statistics: batch norm normalises queries by the query set itself ("transductive", as in
         the papers), or in predictions by the support set ("support").
       modulation: of the network's sites, or None.
       sites: names of the layers to modulate; None for every hidden block.
+      adapts: names of the layers whose weights gradient steps change; None for all.
       num_groups: independent copies of theta, one per mode of tasks that come sorted by mode.
+      num_ways: classes of a task, where the model's outputs do not say it (an embedding's).
       checked: whether the model, as it is run here, is compared with itself first.
 
     Raises:
       ValueError: for a model that can't be meta-learned, saying why and what to do.
     """
 
+    # Groups of settings that the command has for it, of those that not every method has.
+    SETTINGS: tuple[str, ...] = ()
     # Whether it asks for the true modes of tasks that are not sorted by mode.
     asks_for_modes = False
+    # Whether the model is to be one that embeds inputs, without the layer that predicts.
+    takes_embedding = False
+    # The meta-optimizer that a learning rate is meant for.
+    optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 
     def __init__(
         self,
         model: keras.Model,
         *,
-        inner_steps: int = 1,
-        inner_lr: float = 0.01,
         loss: Any = "mse",
         metric: Any = None,
-        first_order: bool = False,
-        inner_clip_norm: float | None = None,
-        inner_clip_value: float | None = None,
         meta_clip_norm: float | None = None,
-        fast_weights: str = "auto",
         task_batching: str = "batched",
         bn_statistics: str = "transductive",
         modulation: Modulation | None = None,
         sites: Sequence[str] | None = None,
+        adapts: Sequence[str] | None = None,
         num_groups: int = 1,
+        num_ways: int | None = None,
         checked: bool = True,
         name: str | None = None,
     ):
         super().__init__(name=name)
-        require_one_of("fast_weights", fast_weights, FAST_WEIGHTS)
         require_one_of("task_batching", task_batching, TASK_BATCHINGS)
         require_one_of("bn_statistics", bn_statistics, BN_STATISTICS)
         self.network = TaskNetwork(
             model,
             modulation,
             sites=sites,
+            adapts=adapts,
             support_statistics=bn_statistics == "support",
             num_groups=num_groups,
             checked=checked,
         )
-        self.inner_loop = InnerLoop(
-            inner_steps, inner_lr, first_order, inner_clip_norm, inner_clip_value
-        )
         self.task_loss = per_task(loss)
         self.task_metric = None if metric is None else per_task(metric)
         self.metric_tracker = keras.metrics.Mean(name="metric")
-        self.targets = targets_of(loss, model)
+        self.targets = targets_of(loss, model, num_ways)
         self.meta_clip_norm = meta_clip_norm
-        # Elements can't be clipped before they are multiplied out.
-        self.fast_weights = fast_weights if inner_clip_value is None else "materialised"
         self.map_tasks = task_batching == "map"
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
         self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
@@ -122,6 +119,32 @@ class MetaLearner(keras.Model):
         self.network.build((None, None, *model.input_shape[1:]))
         self.network.built = True
         self.built = True
+
+    @abstractmethod
+    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a batch of training tasks costs.
+
+        Args:
+          batch: of tasks.
+          tau: the modulation parameters where they are known already.
+
+        Returns:
+          The losses whose mean is descended, and those before any gradient step, each [tasks].
+        """
+
+    @abstractmethod
+    def predictors(
+        self, support: Examples, tau: Tau, num_steps: int | None, mode: tf.Tensor | None = None
+    ) -> list[Predictor]:
+        """What answers queries of these tasks, after 0, 1, ..., S steps.
+
+        Args:
+          support: x [tasks, K, in_dim], y [tasks, K, out_dim].
+          tau: the modulation parameters, or None.
+          num_steps: S; None for as many as in training.
+          mode: [tasks], the true modes, for a learner that `asks_for_modes`, and only where the
+            tasks are not sorted into equally many of each mode.
+        """
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -164,21 +187,12 @@ class MetaLearner(keras.Model):
         return None, None
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
-        """The variables whose meta-gradients are clipped together; theta first."""
+        """The variables whose meta-gradients are clipped together: theta, and what goes with it,
+        first; omega after it."""
         return [self.network.trainable_variables]
 
-    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
-        """theta as fast weights, for so many steps on these support sets."""
-        return self.network.prior(None, self.rows_seen(support, num_steps))
-
-    def rows_seen(self, support: Examples, num_steps: int) -> int | None:
-        """What decides how dense layers' fast weights are kept; None for multiplied out."""
-        num_shots = support.x.shape[1]
-        by_steps = None if num_shots is None or num_steps == 0 else num_shots * num_steps
-        return {"auto": by_steps, "factored": 1, "materialised": None}[self.fast_weights]
-
     def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
-        """Lines 11 and 12: update theta and omega by the gradient of sum_j L, second order."""
+        """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
         query_losses, support_losses, gradients = self.meta_gradients(batch)
         loss = tf.reduce_mean(query_losses)
         updates: list[tuple[tf.Tensor, keras.Variable]] = []
@@ -202,27 +216,6 @@ class MetaLearner(keras.Model):
         self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
         trackers = (self.meta_loss_tracker, self.support_loss_tracker)
         return {tracker.name: tracker.result() for tracker in trackers}
-
-    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Algorithm 1 of [MuMoMAML], lines 4 to 10, for a batch of tasks T_j.
-
-        Args:
-          batch: of tasks.
-          tau: the modulation parameters where they are known already.
-
-        Returns:
-          The query losses after S steps and the support losses before the first, each [tasks].
-        """
-        support, query = batch.support, batch.query
-        # Infer tau = {tau_i} from D_train.
-        if tau is None:
-            tau, _ = self.modulate(support)
-        # S times: theta'_j = theta'_j - alpha grad L(f(x; theta'_j, tau); D_train).
-        trajectory, support_losses = self.trajectory(support, tau, self.inner_loop.num_steps)
-        # L(f(x; theta'_j, tau); D_val).
-        outputs, _ = self.network.forward(query.x, trajectory[-1], tau)
-        query_losses = self.task_loss(query.y, outputs)
-        return query_losses, query_losses if support_losses is None else support_losses
 
     def meta_gradients(
         self, batch: TaskBatch
@@ -257,24 +250,6 @@ class MetaLearner(keras.Model):
             return gradients
         return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
 
-    def trajectory(
-        self, support: Examples, tau: Tau, num_steps: int, mode: tf.Tensor | None = None
-    ) -> tuple[list[list[Any]], tf.Tensor | None]:
-        """The inner loop: S gradient steps on the support sets, with tau.
-
-        Returns:
-          theta' after 0, 1, ..., S steps, and the support losses [tasks] before the first (None
-          without steps).
-        """
-        loop = dataclasses.replace(self.inner_loop, num_steps=num_steps)
-        return loop.adapt(
-            self.network,
-            self.prior(support, num_steps, mode),
-            tau,
-            support.x,
-            lambda outputs: self.task_loss(support.y, outputs),
-        )
-
     def after_each_step(
         self,
         support: Examples,
@@ -288,15 +263,12 @@ class MetaLearner(keras.Model):
           support: x [tasks, K, in_dim], y [tasks, K, out_dim].
           query_x: [tasks, N, in_dim].
           num_steps: S; as in training by default.
-          mode: [tasks], the true modes, for a learner that `asks_for_modes`, and only where the
-            tasks are not sorted into equally many of each mode.
+          mode: see `predictors`.
         """
         tau, embedding = self.modulate(support)
-        steps = self.inner_loop.num_steps if num_steps is None else num_steps
 
         def predictions(support: Examples, query_x: tf.Tensor, tau: Tau) -> tf.Tensor:
-            trajectory, _ = self.trajectory(support, tau, steps, mode)
-            return tf.stack([self.network.predict(query_x, w, tau, support.x) for w in trajectory])
+            return tf.stack([f(query_x) for f in self.predictors(support, tau, num_steps, mode)])
 
         if self.map_tasks:
             dtype = self.network.compute_dtype
@@ -317,7 +289,7 @@ class MetaLearner(keras.Model):
           support_x: of one task [K, ...], or of many [tasks, K, ...].
           support_y: likewise.
           num_steps: S; as in training by default.
-          mode: see `after_each_step`.
+          mode: see `predictors`.
 
         Raises:
           ValueError: if these are not support sets of this model, saying what was given.

@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
 
 
-@register("multi_maml", "regression", settings=["modes"])  # where tasks have modes
-class MultiMAML(MetaLearner):
+@register("multi_maml", "regression")  # where tasks have modes
+class MultiMAML(GradientBased):
     """The true mode of a task picks its model ([MuMoMAML] 4, an oracle).
 
     The M models train in one batched step, on tasks that are sorted by mode. The loss is a mean
@@ -21,13 +21,14 @@ class MultiMAML(MetaLearner):
     Args:
       model: the base network; the other modes' are copies of it with draws of their own.
       num_modes: M.
-      **settings: see `MetaLearner`.
+      **settings: see `GradientBased`; rates are not learned, as they would be shared.
     """
 
+    SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "modes")
     asks_for_modes = True
 
     def __init__(self, model: keras.Model, *, num_modes: int, **settings: Any):
-        super().__init__(model, num_groups=num_modes, **settings)
+        super().__init__(model, num_groups=num_modes, learned_rates=False, **settings)
 
     def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
         """theta of the task's mode."""

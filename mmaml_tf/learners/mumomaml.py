@@ -7,14 +7,15 @@ import tensorflow as tf
 
 from mmaml_tf import encoders
 from mmaml_tf.layers.modulation import Modulation, modulation_named
-from mmaml_tf.learners.meta_learner import MetaLearner, require_one_of
+from mmaml_tf.learners.gradient_based import GradientBased
+from mmaml_tf.learners.meta_learner import require_one_of
 from mmaml_tf.learners.modulator import Modulator
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
 
 
-@register("mumomaml", "regression", "classification", settings=["modulation"])
-class MuMoMAML(MetaLearner):
+@register("mumomaml", "regression", "classification")
+class MuMoMAML(GradientBased):
     """phi_i = theta_i (*) tau_i, with tau from the support set; then gradient steps on theta.
 
     Args:
@@ -22,11 +23,13 @@ class MuMoMAML(MetaLearner):
       modulation: a registered name, such as "film", or a `Modulation`.
       encoder: a registered name, such as "pairs", or any Keras layer (support_x, support_y) -> v,
         [tasks, K, ...] each -> [tasks, v_dim].
-      inner_clip_norm: as in `MetaLearner`. Without a limit an inner loop can diverge, most of all
+      inner_clip_norm: as in `GradientBased`. Without a limit an inner loop can diverge, most of all
         in the first iterations; the published code limits each element to 10, here it is the norm
         (choice).
-      **settings: see `MetaLearner`.
+      **settings: see `GradientBased`.
     """
+
+    SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "learned_rates", "modulation")
 
     def __init__(
         self,
@@ -57,4 +60,4 @@ class MuMoMAML(MetaLearner):
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
         """theta and omega."""
-        return [self.network.trainable_variables, self.modulator.trainable_variables]
+        return [*super().parameter_groups(), self.modulator.trainable_variables]

@@ -13,7 +13,7 @@ Initializer: TypeAlias = str | keras.initializers.Initializer
 def mlp(
     input_size: int,
     hidden_units: Sequence[int],
-    output_units: int,
+    output_units: int | None,
     activation: str = "relu",
     kernel_initializer: Initializer = "glorot_uniform",
     bias_transformation_size: int = 0,
@@ -23,7 +23,7 @@ def mlp(
     Args:
       input_size: width of the input.
       hidden_units: width of each hidden layer.
-      output_units: width of the output, which is linear.
+      output_units: width of the output, which is linear; None to end with the last hidden layer.
       activation: of the hidden layers.
       kernel_initializer: of all layers; each draws on its own.
       bias_transformation_size: length of the learned vector appended to the input; 0 for none.
@@ -32,9 +32,9 @@ def mlp(
     if bias_transformation_size:
         layers.append(BiasTransformation(bias_transformation_size, name="bias_transformation"))
     layers += _hidden(hidden_units, activation, kernel_initializer)
-    return keras.Sequential(
-        [*layers, _dense(output_units, None, kernel_initializer, "output")], name="mlp"
-    )
+    if output_units is not None:
+        layers.append(_dense(output_units, None, kernel_initializer, "output"))
+    return keras.Sequential(layers, name="mlp")
 
 
 def gaussian_policy(
@@ -67,7 +67,7 @@ def gaussian_policy(
 
 def conv_net(
     image_shape: tuple[int, int, int],
-    num_classes: int,
+    num_classes: int | None,
     filters: Sequence[int] = (64, 64, 64, 64),
     scale_shift: bool = True,
 ) -> keras.Model:
@@ -78,7 +78,7 @@ def conv_net(
 
     Args:
       image_shape: (height, width, channels).
-      num_classes: N, width of the output (logits).
+      num_classes: N, width of the output (logits); None to end with the embedding.
       filters: channels of each block.
       scale_shift: whether batch norm has a scale and a shift of its own; beside FiLM, which brings
         both per task, they are left out [2019 code].
@@ -88,7 +88,7 @@ def conv_net(
             keras.Input(image_shape, name="image"),
             *_conv_blocks(filters, scale_shift),
             keras.layers.GlobalAveragePooling2D(name="mean"),
-            keras.layers.Dense(num_classes, name="output"),
+            *_logits(num_classes),
         ],
         name="conv_net",
     )
@@ -96,7 +96,7 @@ def conv_net(
 
 def pixel_mlp(
     image_shape: tuple[int, int, int],
-    num_classes: int,
+    num_classes: int | None,
     hidden_units: Sequence[int] = (256, 128, 64, 64),
     scale_shift: bool = True,
 ) -> keras.Model:
@@ -104,7 +104,7 @@ def pixel_mlp(
 
     Args:
       image_shape: (height, width, channels).
-      num_classes: N, width of the output (logits).
+      num_classes: N, width of the output (logits); None to end with the embedding.
       hidden_units: width of each hidden layer; all are sites.
       scale_shift: as in `conv_net`.
     """
@@ -112,9 +112,7 @@ def pixel_mlp(
     for index, units in enumerate(hidden_units):
         layers.append(keras.layers.Dense(units, use_bias=False, name=f"dense_{index}"))
         layers += _norm_and_relu(index, scale_shift)
-    return keras.Sequential(
-        [*layers, keras.layers.Dense(num_classes, name="output")], name="pixel_mlp"
-    )
+    return keras.Sequential([*layers, *_logits(num_classes)], name="pixel_mlp")
 
 
 def image_encoder(
@@ -159,6 +157,10 @@ def _dense(
     if isinstance(initializer, keras.initializers.Initializer):
         initializer = initializer.clone()
     return keras.layers.Dense(units, activation, kernel_initializer=initializer, name=name)
+
+
+def _logits(num_classes: int | None) -> list[keras.layers.Layer]:
+    return [] if num_classes is None else [keras.layers.Dense(num_classes, name="output")]
 
 
 def _conv_blocks(filters: Sequence[int], scale_shift: bool) -> list[keras.layers.Layer]:

@@ -81,7 +81,8 @@ class Plan:
       start: the input's symbolic tensor.
       steps: in the order they run.
       end: the output's symbolic tensor.
-      layers: those that adapt, each once, in the order of their first call.
+      layers: those of theta, each once, in the order of their first call.
+      adapting: those that the inner loop changes.
       rules: of those layers.
       site_units: units or channels of each site.
     """
@@ -90,6 +91,7 @@ class Plan:
     steps: list[Step]
     end: Any
     layers: list[keras.layers.Layer]
+    adapting: list[keras.layers.Layer]
     rules: list[Rule]
     site_units: list[int]
 
@@ -106,12 +108,15 @@ class Plan:
         return sum(math.prod(shape) for shape in shapes)
 
 
-def planned(graph: Graph, sites: Sequence[str] | None = None) -> Plan:
+def planned(
+    graph: Graph, sites: Sequence[str] | None = None, adapts: Sequence[str] | None = None
+) -> Plan:
     """A graph's plan.
 
     Args:
       graph: of one input and one output.
       sites: names of the layers to modulate; None for the stated rule.
+      adapts: names of the layers that the inner loop changes; None for all that have weights.
 
     Raises:
       ValueError: if there is no layer of a name.
@@ -120,17 +125,19 @@ def planned(graph: Graph, sites: Sequence[str] | None = None) -> Plan:
     modulated = neighbours.of_hidden_blocks() if sites is None else _named(graph, sites)
     steps = _steps(graph, neighbours, modulated)
     numbered = [step for step in steps if step.site is not None]
-    adapted: dict[int, tuple[keras.layers.Layer, Rule]] = {}
+    theta: dict[int, tuple[keras.layers.Layer, Rule]] = {}
     for call in graph.calls:
         if getattr(call.operation, "trainable_variables", None):
             rule = rule_of(call)
-            adapted.setdefault(id(call.operation), (call.operation, rule))
+            theta.setdefault(id(call.operation), (call.operation, rule))
+    layers = [layer for layer, _ in theta.values()]
     return Plan(
         graph.inputs[0],
         steps,
         graph.outputs[0],
-        [layer for layer, _ in adapted.values()],
-        [rule for _, rule in adapted.values()],
+        layers,
+        layers if adapts is None else _adapting(layers, adapts),
+        [rule for _, rule in theta.values()],
         [step.call.outputs[0].shape[-1] for step in numbered],
     )
 
@@ -193,6 +200,18 @@ def _named(graph: Graph, names: Sequence[str]) -> set[int]:
             f"{', '.join(dict.fromkeys(known))}"
         )
     return {id(call) for call in graph.calls if call.operation.name in names}
+
+
+def _adapting(
+    layers: Sequence[keras.layers.Layer], names: Sequence[str]
+) -> list[keras.layers.Layer]:
+    known = [layer.name for layer in layers]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"no layer {', '.join(unknown)} with weights to adapt; choose from {', '.join(known)}"
+        )
+    return [layer for layer in layers if layer.name in names]
 
 
 class _Neighbours:

@@ -27,9 +27,9 @@ class TaskNetwork(keras.layers.Layer):
     """A Sequential or Functional Keras model, run with a task axis in front.
 
     theta stays in the model's own variables, so that `model.save` and `get_weights` keep working.
-    Every trainable weight adapts; frozen layers run with their own. The model always runs in
-    training mode, and nothing that it would remember is updated: batch norm uses the statistics of
-    the set at hand, as in MAML, and its moving averages stay as they are, so that the plain
+    Every trainable weight is part of theta; frozen layers run with their own. The model always runs
+    in training mode, and nothing that it would remember is updated: batch norm uses the statistics
+    of the set at hand, as in MAML, and its moving averages stay as they are, so that the plain
     `model.predict` of a model with batch norm is not what was trained.
 
     A query set is normalised by its own statistics, as in the papers: predictions on it then depend
@@ -40,6 +40,8 @@ class TaskNetwork(keras.layers.Layer):
       model: Sequential or Functional, of one input and one output, built.
       modulation: of every site, or None.
       sites: names of the layers to modulate; None for every hidden block (`networks.plan`).
+      adapts: names of the layers whose weights the inner loop changes; None for all. The others are
+        theta for every task.
       support_statistics: whether `predict` normalises by the support set alone.
       num_groups: independent copies of the model, each with its own initial draw (Multi-MAML: one
         per mode). Tasks sorted by group, as many of each, need not say which is theirs.
@@ -55,6 +57,7 @@ class TaskNetwork(keras.layers.Layer):
         model: keras.Model,
         modulation: Modulation | None = None,
         sites: Sequence[str] | None = None,
+        adapts: Sequence[str] | None = None,
         support_statistics: bool = False,
         num_groups: int = 1,
         checked: bool = True,
@@ -64,7 +67,7 @@ class TaskNetwork(keras.layers.Layer):
         refusals.refuse_without_graph(model)
         graph = recorded(model)
         refusals.refuse(model, graph)
-        self.plan = planned(graph, sites)
+        self.plan = planned(graph, sites, adapts)
         if modulation is not None and not self.plan.site_units:
             raise ValueError(
                 f"{model.name}: has no hidden block to modulate (a Dense or Conv2D layer with an "
@@ -139,7 +142,7 @@ class TaskNetwork(keras.layers.Layer):
         ]
 
     def _forms(self, rows_seen: int | None) -> list[type[FactoredWeights] | type[TaskWeights]]:
-        """The fast-weight form of each adaptable layer."""
+        """The fast-weight form of each layer."""
         forms: list[type[FactoredWeights] | type[TaskWeights]] = []
         for rule, layer in zip(self.plan.rules, self.plan.layers, strict=True):
             rows = self.plan.rows_per_example(layer)
@@ -162,7 +165,7 @@ class TaskNetwork(keras.layers.Layer):
 
         Args:
           x: [tasks, N, ...].
-          fast: one set of fast weights per adaptable layer.
+          fast: one set of fast weights per layer of theta.
           tau: one [tasks, ...] tensor per site; None for no modulation.
           watch: told of every leaf, a tensor that the inner loss is to be differentiated in (a
             gradient tape's `watch`).
@@ -170,7 +173,8 @@ class TaskNetwork(keras.layers.Layer):
             all.
 
         Returns:
-          The outputs [tasks, N, ...], and an `OutputTrace` or a `WeightTrace` per adaptable layer.
+          The outputs [tasks, N, ...], and an `OutputTrace` or a `WeightTrace` of each layer that
+          adapts.
 
         Raises:
           ValueError: if tau does not have one entry per site, or nothing to apply it.
@@ -178,22 +182,24 @@ class TaskNetwork(keras.layers.Layer):
         self._require_one_tau_per_site(tau)
         layers, rules, num_tasks = self.plan.layers, self.plan.rules, num_tasks_of(x)
         weights, trace = {}, {}
+        watched = frozenset(map(id, self.plan.adapting))
         for layer, rule, own in zip(layers, rules, fast, strict=True):
             if not rule.at_outputs:
                 own = TaskWeights(tuple(per_task(part, num_tasks) for part in own.parts))
-                if watch is not None:
+                if watch is not None and id(layer) in watched:
                     own = TaskWeights(tuple(copy_per_task(part, num_tasks) for part in own.parts))
                     for part in own.parts:
                         watch(part)
                     trace[id(layer)] = WeightTrace(own.parts)
             weights[id(layer)] = own
-        a_pass = Pass(weights, self.modulation, tau, watch, num_rows)
+        a_pass = Pass(weights, self.modulation, tau, watch, num_rows, watched)
         values: dict[int, Any] = {id(self.plan.start): x}
         for step in self.plan.steps:
             step.run(a_pass, values)
         traces: dict[int, OutputTrace | WeightTrace] = {**trace, **a_pass.outputs_of}
         outputs = values[id(self.plan.end)]
-        return outputs, [traces[id(layer)] for layer in layers] if watch is not None else []
+        adapting = self.plan.adapting if watch is not None else []
+        return outputs, [traces[id(layer)] for layer in adapting]
 
     def _require_one_tau_per_site(self, tau: Sequence[tf.Tensor] | None) -> None:
         if tau is None:
@@ -228,13 +234,13 @@ class TaskNetwork(keras.layers.Layer):
         return [leaf for part in trace for leaf in part.leaves]
 
     def gradients(self, trace: list[Any], leaf_gradients: list[tf.Tensor]) -> list[Gradient]:
-        """What a tape says of the leaves as one parameter gradient per adaptable layer.
+        """What a tape says of the leaves as one parameter gradient of each layer that adapts.
 
         Raises:
           ValueError: if a layer has no part in the loss.
         """
         found, rest = [], iter(leaf_gradients)
-        for layer, part in zip(self.plan.layers, trace, strict=True):
+        for layer, part in zip(self.plan.adapting, trace, strict=True):
             own = [next(rest) for _ in part.leaves]
             if any(gradient is None for gradient in own):
                 raise ValueError(f"no inner gradient reaches {layer.name}")

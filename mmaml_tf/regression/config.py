@@ -30,11 +30,14 @@ class RegressionConfig(FewShotConfig):
     hidden_units: tuple[int, ...]
     bias_transformation_size: int
     encoder_units: int | None
-    fast_weights: str
+    fast_weights: str | None
     encoder: str | None = "lstm"
 
     KIND = "regression"
-    GROUPS = {"modulation": ("modulation", "encoder", "encoder_units")}
+    GROUPS = FewShotConfig.GROUPS | {
+        "inner_loop": ("inner_steps", "inner_lr", "fast_weights"),
+        "modulation": ("modulation", "encoder", "encoder_units"),
+    }
 
     def __post_init__(self):
         super().__post_init__()
@@ -43,7 +46,8 @@ class RegressionConfig(FewShotConfig):
         self.require_at_least("bias_transformation_size", 0)
         self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more, below 1e6")
         self.require_widths("hidden_units", "100,100,100")
-        self.require_one_of("fast_weights", WEIGHT_FORMS)
+        if self.fast_weights is not None:
+            self.require_one_of("fast_weights", WEIGHT_FORMS)
         self.require(
             "inner_clip_value",
             self.inner_clip_value is None or self.fast_weights == "materialised",
@@ -62,7 +66,7 @@ class RegressionConfig(FewShotConfig):
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """Activations, which the meta-gradient keeps of every step, and the largest kernel."""
         widths = (1 + self.bias_transformation_size, *self.hidden_units, 1)
-        points = self.num_shots * self.inner_steps + self.num_queries
+        points = self.num_shots * (self.inner_steps or 1) + self.num_queries
         evaluated = min(self.eval_tasks, EVALUATION_BATCH) * (self.num_shots + self.eval_queries)
         width = ("hidden_units", "bias_transformation_size")
         return {
@@ -103,6 +107,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         meta_lr=0.001,
         lr_schedule="constant",
         first_order=False,
+        learned_rates=False,
+        context_size=5,
         inner_clip_norm=INNER_CLIP_NORMS.get(method),
         inner_clip_value=None,
         meta_clip_norm=2.0,
@@ -131,7 +137,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
             meta_clip_norm=None,
         )
     settings = RegressionConfig.for_method(settings)
-    if settings["modulation"] is not None:
+    if settings["modulation"] is not None or settings["context_size"] is not None:
         settings |= dict(bias_transformation_size=0)
     return settings
 

@@ -66,13 +66,15 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     def learner_options(self) -> dict[str, Any]:
         """See `FewShotDomain`."""
-        return dict(loss="mse", fast_weights=self.config.fast_weights)
+        return dict(loss="mse")
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
         if group == "modes":
             return dict(num_modes=len(self.config.modes))
-        chosen = self.config.group(group)
+        chosen = super().method_settings(group)
+        if group != "modulation":
+            return chosen
         encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
         return dict(modulation=chosen["modulation"], encoder=encoder(chosen["encoder_units"]))
 

@@ -35,6 +35,9 @@ class RlConfig(RunConfig):
       animation: also save an animation of the adapted policy.
     """
 
+    inner_steps: int
+    inner_lr: float
+    first_order: bool
     modes: tuple[str, ...]
     rollouts: int
     embedding_trajectories: int | None

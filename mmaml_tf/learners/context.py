@@ -1,0 +1,37 @@
+"""A context vector adapts, and nothing else: [MAML] appendix C.2."""
+
+from typing import Any
+
+import keras
+
+from mmaml_tf.layers.appended import ContextVector
+from mmaml_tf.learners.gradient_based import GradientBased
+from mmaml_tf.methods import register
+
+NAME = "context"
+
+
+@register("context", "regression", "classification")
+class Context(GradientBased):
+    """f([x, z']; theta) with z' = z - alpha grad_z L: the steps change z, theta is the same in
+    every task.
+
+    Args:
+      model: the base network. It is built anew, with freshly drawn weights, for inputs that are
+        wider by z.
+      context_size: numbers in z; for images, channels.
+      **settings: see `GradientBased`.
+    """
+
+    SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "context")
+
+    def __init__(self, model: keras.Model, *, context_size: int = 5, **settings: Any):
+        super().__init__(with_context(model, context_size), adapts=[NAME], **settings)
+
+
+def with_context(model: keras.Model, size: int) -> keras.Model:
+    """A new model of the same layers that sees z beside its input."""
+    inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
+    seen = ContextVector(size, name=NAME)(inputs)
+    wider = keras.models.clone_model(model, input_tensors=keras.Input(seen.shape[1:]))
+    return keras.Model(inputs, wider(seen), name=model.name)

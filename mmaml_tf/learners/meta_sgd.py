@@ -1,0 +1,22 @@
+"""Meta-SGD: MAML that learns how far each weight moves. [Meta-SGD]"""
+
+from typing import Any
+
+import keras
+
+from mmaml_tf.learners.gradient_based import GradientBased
+from mmaml_tf.methods import register
+
+
+@register("meta_sgd", "regression", "classification")
+class MetaSGD(GradientBased):
+    """theta' = theta - alpha o grad L(theta), with a rate per weight, signs free (Li et al. 2017,
+    arXiv:1707.09835).
+
+    Args:
+      model: the base network.
+      **settings: see `GradientBased`; `inner_lr` is where the rates start.
+    """
+
+    def __init__(self, model: keras.Model, **settings: Any):
+        super().__init__(model, learned_rates=True, **settings)

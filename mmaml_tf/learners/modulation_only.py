@@ -1,0 +1,23 @@
+"""Modulation without gradient steps: MuMoMAML's model-based half by itself."""
+
+from typing import Any
+
+import keras
+
+from mmaml_tf.learners.mumomaml import MuMoMAML
+from mmaml_tf.methods import register
+
+
+@register("modulation", "regression", "classification")
+class ModulationOnly(MuMoMAML):
+    """f(x; theta, tau) with tau from the support set (the follow-up's "LSTM learner").
+
+    Args:
+      model: the base network.
+      **settings: see `MuMoMAML`.
+    """
+
+    SETTINGS = ("modulation",)
+
+    def __init__(self, model: keras.Model, **settings: Any):
+        super().__init__(model, inner_steps=0, **settings)
