@@ -4,8 +4,8 @@ TensorFlow differentiates a loop by a second loop over every stored intermediate
 a third, with each weight's gradient summed step by step: in TRPO's conjugate gradients this is most
 of the time. But a recurrence h_t = f(h_{t-1}, p_t) has the derivatives
 
-    J:    dh_t = A_t dh_{t-1} + e_t             with e_t from the tangents of p_t and the weights
-    J^T:  lambda_{t-1} = A_t^T lambda_t         with all weights' gradients from the lambda_t
+    J:    dh_t = A_t dh_{t-1} + e_t              with e_t from the tangents of p_t and the weights
+    J^T:  lambda_t = w_t + A_{t+1}^T lambda_{t+1}   with all weights' gradients from the lambda_t
 
 and both the A_t and everything beside these two recurrences are computed for all steps at once.
 """
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 
 class LongGRU(keras.layers.GRU):
-    """Keras's GRU in its default form (`reset_after`), returning the last state.
+    """Keras's GRU in its default form (`reset_after`).
 
     The weights and the result are Keras's. First derivatives, and through them products with the
     Jacobian, are exact; asking for a second derivative is an error (LookupError).
@@ -36,28 +36,28 @@ class LongGRU(keras.layers.GRU):
         """The loop over sequences [batch, T, width]; mask [batch, T] is zero at dead steps.
 
         Returns:
-          As Keras wants it: the last output, all outputs (here only the last) and the states.
+          As Keras wants it: the last output, all outputs and the states.
         """
         input_bias, recurrent_bias = tf.unstack(tf.convert_to_tensor(self.cell.bias))
         projected = tf.tensordot(sequences, tf.convert_to_tensor(self.cell.kernel), 1) + input_bias
-        last = last_state(
+        outputs = states(
             tf.transpose(projected, [1, 0, 2]),
             tf.convert_to_tensor(self.cell.recurrent_kernel),
             recurrent_bias,
             tf.transpose(tf.cast(mask, projected.dtype))[..., None],
             initial_state[0],
         )
-        return last, last[:, None], [last]
+        return outputs[-1], tf.transpose(outputs, [1, 0, 2]), [outputs[-1]]
 
 
-def last_state(
+def states(
     inputs: tf.Tensor,
     kernel: tf.Tensor,
     bias: tf.Tensor,
     mask: tf.Tensor,
     initial: tf.Tensor,
 ) -> tf.Tensor:
-    """h_T of the recurrence, differentiable once in `inputs`, `kernel` and `bias`.
+    """h_1 ... h_T of the recurrence, differentiable once in `inputs`, `kernel` and `bias`.
 
         (a, b, c) = h_{t-1} U + bias,      z = sigmoid(p_z + a),      r = sigmoid(p_r + b)
         h_t = h_{t-1} + m_t (1 - z) (tanh(p_c + r c) - h_{t-1})
@@ -70,7 +70,7 @@ def last_state(
       initial: h_0, [batch, units], a constant.
 
     Returns:
-      [batch, units].
+      [T, batch, units].
     """
 
     def step(h: tf.Tensor, now: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -80,10 +80,10 @@ def last_state(
 
     @tf.custom_gradient
     def forward(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple:
-        states = tf.scan(step, (inputs, mask), initial)
-        earlier = tf.concat([initial[None], states[:-1]], 0)
+        found = tf.scan(step, (inputs, mask), initial)
+        earlier = tf.concat([initial[None], found[:-1]], 0)
         pull = _jacobian(inputs, kernel, bias, mask, earlier)
-        return states[-1], pull
+        return found, pull
 
     return forward(inputs, kernel, bias)
 
@@ -99,10 +99,10 @@ def _gates(p: tf.Tensor, recurrent: tf.Tensor) -> tuple[tf.Tensor, ...]:
 def _jacobian(
     inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, mask: tf.Tensor, earlier: tf.Tensor
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """w -> J^T w; the gradient of that function in w is v -> J v.
+    """w [T, batch, units] -> J^T w; the gradient of that function in w is v -> J v.
 
     Args:
-      inputs: as in `last_state`, and so are kernel, bias and mask.
+      inputs: as in `states`, and so are kernel, bias and mask.
       earlier: h_{t-1} for every t, [T, batch, units].
     """
     z, r, candidate, c = _gates(inputs, tf.tensordot(earlier, kernel, 1) + bias)
@@ -122,7 +122,7 @@ def _jacobian(
         return tf.add_n(tf.split(values, 3, -1))
 
     def push(d_inputs: tf.Tensor, d_kernel: tf.Tensor, d_bias: tf.Tensor) -> tf.Tensor:
-        """J v: the change of h_T."""
+        """J v: the change of every h_t."""
         d_recurrent = tf.tensordot(earlier, d_kernel, 1) + d_bias
         change = sum_of_three(by_inputs * d_inputs + by_recurrent * d_recurrent)
 
@@ -131,18 +131,18 @@ def _jacobian(
             return keep * d_h + sum_of_three(gate * tf.matmul(d_h, kernel)) + added
 
         start = tf.zeros_like(earlier[0])
-        return tf.scan(step, (keeps, by_recurrent, change), start)[-1]
+        return tf.scan(step, (keeps, by_recurrent, change), start)
 
     @tf.custom_gradient
     def pull(cotangent: tf.Tensor, *once: tf.Tensor) -> tuple:
         """J^T w, in inputs, kernel and bias."""
 
-        def step(later: tf.Tensor, now: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            keep, gate = now
-            return keep * later + tf.matmul(gate * thrice(later), kernel, transpose_b=True)
+        def step(later: tf.Tensor, now: tuple[tf.Tensor, ...]) -> tf.Tensor:
+            keep, gate, own = now
+            return own + keep * later + tf.matmul(gate * thrice(later), kernel, transpose_b=True)
 
-        sums = tf.scan(step, (keeps, by_recurrent), cotangent, reverse=True)
-        sums = thrice(tf.concat([sums[1:], cotangent[None]], 0))
+        following = (_one_later(keeps), _one_later(by_recurrent), cotangent)
+        sums = thrice(tf.scan(step, following, tf.zeros_like(cotangent[0]), reverse=True))
         recurrent = by_recurrent * sums
         gradients = (
             by_inputs * sums,
@@ -157,3 +157,8 @@ def _jacobian(
         for part in (inputs, kernel, bias)
     ]
     return lambda cotangent: pull(cotangent, *once)
+
+
+def _one_later(values: tf.Tensor) -> tf.Tensor:
+    """x_{t+1} for every t, zero after the last."""
+    return tf.concat([values[1:], tf.zeros_like(values[:1])], 0)

@@ -53,24 +53,9 @@ class GradientBased(MetaLearner):
         )
         self.rates: list[keras.Variable] = []
         if learned_rates:
-            self.inner_loop = self._with_learned_rates()
-
-    def _with_learned_rates(self) -> LearnedRates:
-        alpha = self.inner_loop.learning_rate
-        by_layer = [
-            [
-                self.add_weight(
-                    name=f"rate_{layer.name}_{weight.name}",
-                    shape=weight.shape,
-                    # Keras's Constant rounds to float32.
-                    initializer=lambda shape, dtype: tf.fill(shape, tf.constant(alpha, dtype)),
-                )
-                for weight in layer.trainable_variables
-            ]
-            for layer in self.network.plan.adapting
-        ]
-        self.rates = [rate for rates in by_layer for rate in rates]
-        return LearnedRates(**vars(self.inner_loop), rates=by_layer)
+            learned = LearnedRates.of(self.inner_loop, self.network, self.add_weight)
+            self.rates = [rate for rates in learned.rates for rate in rates]
+            self.inner_loop = learned
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
         """See `MetaLearner`; learned rates go with theta."""

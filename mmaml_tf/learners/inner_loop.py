@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -122,6 +122,32 @@ class LearnedRates(InnerLoop):
     """
 
     rates: Sequence[Sequence[keras.Variable]] = ()
+
+    @classmethod
+    def of(
+        cls, loop: InnerLoop, network: TaskNetwork, add_weight: Callable[..., keras.Variable]
+    ) -> Self:
+        """Like `loop`, with new rates that start at its alpha.
+
+        Args:
+          loop: with one rate for all weights.
+          network: that it adapts.
+          add_weight: of the learner that the rates are to belong to.
+        """
+        alpha = loop.learning_rate
+        rates = [
+            [
+                add_weight(
+                    name=f"rate_{layer.name}_{weight.name}",
+                    shape=weight.shape,
+                    # Keras's Constant rounds to float32.
+                    initializer=lambda shape, dtype: tf.fill(shape, tf.constant(alpha, dtype)),
+                )
+                for weight in layer.trainable_variables
+            ]
+            for layer in network.plan.adapting
+        ]
+        return cls(**vars(loop), rates=rates)
 
     def updated(
         self,
