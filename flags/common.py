@@ -112,6 +112,11 @@ _COMMON = (
 )
 
 
+# Of all domains.
+CONTEXT_SIZE = absl_flags.DEFINE_integer(
+    "context_size", None, "Numbers (or image channels) that context appends to an input."
+)
+
 # Settings that the supervised domains share.
 FEW_SHOT = (
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
@@ -121,9 +126,7 @@ FEW_SHOT = (
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
     ),
-    absl_flags.DEFINE_integer(
-        "context_size", None, "Numbers (or image channels) that context appends to an input."
-    ),
+    CONTEXT_SIZE,
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
     ),

@@ -9,7 +9,13 @@ from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
 
 _FLAGS = common.settings(
     *common.DENSE,
-    absl_flags.DEFINE_integer("rollouts", None, "Episodes per task and gradient step."),
+    common.CONTEXT_SIZE,
+    absl_flags.DEFINE_integer(
+        "rollouts", None, "Episodes per task and gradient step; trials per task (rl2)."
+    ),
+    absl_flags.DEFINE_integer(
+        "trial_episodes", None, "Episodes of a task in a row that rl2 remembers, in training."
+    ),
     absl_flags.DEFINE_integer(
         "embedding_trajectories", None, "Episodes per task that mumomaml infers the task from."
     ),

@@ -88,7 +88,7 @@ def test_a_fresh_process_adapts_on_a_live_environment(tmp_path):
     fast = learner.network.prior()
     for index, value in enumerate(tau):
         np.testing.assert_allclose(saved[f"modulated_tau_{index}"], value, rtol=1e-4, atol=1e-5)
-    for step, alpha in enumerate(domain.config.eval_learning_rates[:2]):
+    for step, alpha in enumerate(learner.evaluation_rates(2)):
         data = learner.policy_data(rollouts(f"rollouts_{step}"))
         fast = learner.inner_step(fast, tau, data, tf.constant(alpha))
         for index, (layer, weights) in enumerate(

@@ -179,7 +179,7 @@ def test_moments_tell_what_a_bandit_pays_for():
     learner = domain.build_learner()
     rng = np.random.default_rng(0)
     goals, modes = BANDIT_GOALS.sample(rng, 200)
-    v = learner.adapt_to(domain.tasks(goals, rng), []).embedding.numpy()
+    v = learner.adapt_to(domain.tasks(goals, rng), 0).embedding.numpy()
     v = np.concatenate([v, np.ones([200, 1])], 1)
     weights, *_ = np.linalg.lstsq(v[:100], 2.0 * modes[:100] - 1.0, rcond=None)
     assert ((v[100:] @ weights > 0) == modes[100:]).mean() > 0.9

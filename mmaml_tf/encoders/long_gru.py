@@ -125,6 +125,8 @@ def _jacobian(
         """J v: the change of every h_t."""
         d_recurrent = tf.tensordot(earlier, d_kernel, 1) + d_bias
         change = sum_of_three(by_inputs * d_inputs + by_recurrent * d_recurrent)
+        # Tangents that come from a GRU below have no static shape.
+        change = tf.ensure_shape(change, earlier.shape)
 
         def step(d_h: tf.Tensor, now: tuple[tf.Tensor, ...]) -> tf.Tensor:
             keep, gate, added = now

@@ -65,7 +65,10 @@ def training_curves(
 
 
 def adaptation_curves(
-    evaluations: Mapping[str, pd.DataFrame], ylabel: str, yscale: str = "linear"
+    evaluations: Mapping[str, pd.DataFrame],
+    ylabel: str,
+    yscale: str = "linear",
+    xlabel: str = "gradient steps",
 ) -> Figure:
     """The metric after every gradient step, with 95% intervals: one panel per mode.
 
@@ -73,6 +76,7 @@ def adaptation_curves(
       evaluations: the runs' evaluation.csv, by label.
       ylabel: what the metric is.
       yscale: of the metric's axis.
+      xlabel: what the steps are.
     """
     modes = list(next(iter(evaluations.values()))["mode"].unique())
     figure, panels = plt.subplots(
@@ -84,7 +88,7 @@ def adaptation_curves(
             axes.errorbar(
                 rows["step"], rows["mean"], yerr=rows["ci95"], label=label, marker="o", capsize=3
             )
-        axes.set(title=f"{mode} tasks", xlabel="gradient steps", yscale=yscale)
+        axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel(ylabel)

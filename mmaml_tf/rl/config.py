@@ -18,12 +18,13 @@ class RlConfig(RunConfig):
 
     Attributes:
       modes: names of the goal distribution's modes.
-      rollouts: per task and gradient step.
+      rollouts: per task and gradient step; of a method that remembers, trials per task.
       embedding_trajectories: of the unmodulated policy, per task, from which tau is inferred.
-      eval_steps: gradient steps at evaluation.
+      eval_steps: gradient steps at evaluation; of a method that remembers, the episodes of a trial
+        after its first. None for methods that have no steps.
       discount: gamma.
       gae_lambda: lambda of generalised advantage estimation.
-      hidden_units: widths of the policy's hidden layers.
+      hidden_units: widths of the policy's hidden layers, GRUs of a method that remembers.
       encoder_units: width of the task encoder and of v.
       encoder: task encoder, by registered name: "moments" of a trajectory, a "gru" over it, as
         published, or another.
@@ -32,16 +33,15 @@ class RlConfig(RunConfig):
       cg_damping: added to the curvature's diagonal.
       support_stride: the curvature's inner second derivatives use every so many-th support step.
       query_stride: the curvature is averaged over every so many-th query step.
+      context_size: numbers in a context vector.
+      trial_episodes: episodes of a task in a row, in training, that a method remembers.
       animation: also save an animation of the adapted policy.
     """
 
-    inner_steps: int
-    inner_lr: float
-    first_order: bool
     modes: tuple[str, ...]
     rollouts: int
     embedding_trajectories: int | None
-    eval_steps: int
+    eval_steps: int | None
     discount: float
     gae_lambda: float
     hidden_units: tuple[int, ...]
@@ -52,13 +52,20 @@ class RlConfig(RunConfig):
     cg_damping: float | None
     support_stride: int | None
     query_stride: int | None
+    context_size: int | None = None
+    trial_episodes: int | None = None
     animation: bool
 
     KIND = "rl"
     GROUPS = {
+        "inner_loop": ("inner_steps", "inner_lr", "first_order"),
+        "eval_steps": ("eval_steps",),
         "modulation": ("modulation", "encoder", "encoder_units", "embedding_trajectories"),
+        "context": ("context_size",),
+        "trial": ("trial_episodes",),
         "meta_update": ("max_kl", "cg_iterations", "cg_damping", "support_stride", "query_stride"),
     }
+    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value")}
     # TRPO finds its steps itself.
     DROPPED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None}
     DROPPED |= {"jit_compile": False}
@@ -68,7 +75,11 @@ class RlConfig(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         self.require_at_least("rollouts", 1)
-        self.require_steps("eval_steps", 1)
+        if self.eval_steps is not None:
+            self.require_steps("eval_steps", 1)
+        for field in ("context_size", "trial_episodes"):
+            if getattr(self, field) is not None:
+                self.require_at_least(field, 1)
         if self.encoder is not None:
             self.require_at_least("encoder_units", 1)
             self.require_at_least("embedding_trajectories", 1)
@@ -89,7 +100,7 @@ class RlConfig(RunConfig):
             )
         # Intervals are given per mode, and one task has none.
         self.require_at_least("eval_tasks", 2 * len(self.modes))
-        if not self.has("inner_steps"):
+        if self.has("inner_loop") and not self.has("inner_steps"):
             self.require(
                 "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"
             )
@@ -97,27 +108,27 @@ class RlConfig(RunConfig):
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """Activations of the widest layer over a batch's steps, and the largest kernel."""
         widest = max(self.hidden_units)
-        steps = self.rollouts * MAX_HORIZON
+        steps = self.rollouts * MAX_HORIZON * (self.trial_episodes or 1)
         tasks = max(self.meta_batch_size, min(self.eval_tasks, EVALUATION_BATCH))
         explored = (self.embedding_trajectories or 0) * MAX_HORIZON
         return {
             ("hidden_units",): widest**2,
             ("encoder_units",): (self.encoder_units or 0) ** 2,
-            ("meta_batch_size", "rollouts", "hidden_units"): tasks * steps * widest,
+            ("meta_batch_size", "rollouts", "hidden_units"): (3 if self.trial_episodes else 1)
+            * tasks
+            * steps
+            * widest,
             ("meta_batch_size", "embedding_trajectories"): tasks * explored,
         }
-
-    @property
-    def eval_learning_rates(self) -> list[float]:
-        """alpha for the first step, alpha / 2 for the others ([MAML] 5.3)."""
-        return [self.inner_lr] + [self.inner_lr / 2] * (self.eval_steps - 1)
 
 
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
     """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3).
 
     Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the damping, the strides
-    of the curvature and the 200 evaluation tasks.
+    of the curvature, the 200 evaluation tasks and five numbers of context. RL^2 has the two
+    episodes to a trial and the 64 units of [ProMP code], but ten trials of each task that the other
+    methods meet, where there it is one of each of 200 tasks.
     """
     settings = dict(
         domain=domain,
@@ -138,6 +149,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         eval_seed=1,
         rollouts=20,
         embedding_trajectories=1,
+        context_size=5,
+        trial_episodes=2,
         eval_steps=3,
         discount=0.99,
         gae_lambda=1.0,
@@ -152,7 +165,10 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         animation=False,
     )
     settings = RlConfig.for_method(settings)
-    if "inner_steps" not in methods.of(RlConfig.KIND)[method].settings:
+    own = methods.of(RlConfig.KIND)[method].settings
+    if "trial" in own:
+        settings |= dict(rollouts=10, hidden_units=(64,))
+    if "inner_loop" in own and "inner_steps" not in own:
         settings |= dict(inner_steps=0)
     return settings
 

@@ -10,20 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders, methods
-from mmaml_tf.layers.modulation import modulation_named
-from mmaml_tf.learners.inner_loop import InnerLoop
-from mmaml_tf.learners.modulator import Modulator
-from mmaml_tf.networks.models import gaussian_policy
-from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf import methods
+from mmaml_tf.config import RunConfig
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.config import EVALUATION_BATCH, RlConfig
-from mmaml_tf.rl.export import export_policy
 from mmaml_tf.rl.figures import navigation_trajectories
-from mmaml_tf.rl.learner import MetaPolicy, MetaUpdate
 from mmaml_tf.rl.meta_trpo import MetaTrpo, no_update
+from mmaml_tf.rl.policy_learner import MetaUpdate, PolicyLearner
+from mmaml_tf.rl.policy_method import PolicyMethod
 from mmaml_tf.rl.rollouts import Rollouts
 from mmaml_tf.rl.sampler import Sampler
 from mmaml_tf.rl.tasks import GoalTasks
@@ -78,36 +74,20 @@ class RlDomain:
     def __init__(self, config: RlConfig, env_id: str, goals: Goals):
         self.config = config
         self.goals = goals
-        method = methods.of(config.KIND)[config.method].learner
-        self.sampler = Sampler(env_id, method.observes_goal)
+        self.method = method_of(config)
+        self.sampler = Sampler(env_id, self.method.observes_goal)
 
-    def build_learner(self) -> MetaPolicy:
+    def build_learner(self) -> PolicyLearner:
         """A learner with freshly initialised weights, ready to train."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        modulator = modulation = None
-        if config.has("modulation"):
-            chosen = config.group("modulation")
-            modulation = modulation_named(chosen["modulation"])
-            encoder = encoders.of(config.KIND)[chosen["encoder"]](chosen["encoder_units"])
-            modulator = Modulator(encoder, modulation, config.hidden_units)
-        policy = gaussian_policy(
-            self.sampler.observation_size, config.hidden_units, self.sampler.action_size
-        )
-        learner = MetaPolicy(
-            TaskNetwork(policy, modulation),
-            InnerLoop(
-                config.inner_steps,
-                config.inner_lr,
-                config.first_order,
-                config.inner_clip_norm,
-                config.inner_clip_value,
-            ),
-            config.discount,
-            config.gae_lambda,
-            self.training_tasks,
-            self.meta_update(),
-            modulator,
+        learner = self.method.build(
+            config,
+            self.sampler,
+            discount=config.discount,
+            gae_lambda=config.gae_lambda,
+            draw_tasks=self.training_tasks,
+            meta_update=self.meta_update(),
         )
         # The optimizer counts iterations; the step is the meta-update's.
         learner.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
@@ -133,7 +113,7 @@ class RlDomain:
         goals, _ = self.goals.sample(rng, self.config.meta_batch_size)
         return self.tasks(goals, rng)
 
-    def train(self, learner: MetaPolicy, folder: RunFolder) -> None:
+    def train(self, learner: PolicyLearner, folder: RunFolder) -> None:
         """Trains, resuming from the folder's checkpoints; ends with the best weights."""
 
         def training_return() -> float:
@@ -143,11 +123,11 @@ class RlDomain:
         fit.train(learner, self.config, folder, lambda iteration: iteration, picked)
         print(f"best training return: iteration {self.restore(learner, folder)}")
 
-    def restore(self, learner: MetaPolicy, folder: RunFolder) -> int:
+    def restore(self, learner: PolicyLearner, folder: RunFolder) -> int:
         """Restores the best checkpoint; returns the iteration it was saved at."""
         return fit.restore(learner, folder)
 
-    def evaluate(self, learner: MetaPolicy) -> RlResults:
+    def evaluate(self, learner: PolicyLearner) -> RlResults:
         """Adapts to `config.eval_tasks` fresh tasks and measures the return after every step."""
         config = self.config
         rng = np.random.default_rng([config.eval_seed, TaskStream.EVALUATION.value])
@@ -156,7 +136,7 @@ class RlDomain:
         shown: list[Rollouts] = []
         for start in range(0, len(goals), EVALUATION_BATCH):
             tasks = self.tasks(goals[start : start + EVALUATION_BATCH], rng)
-            adaptation = learner.adapt_to(tasks, config.eval_learning_rates)
+            adaptation = learner.adapt_to(tasks, config.eval_steps or 0)
             returns.append(tasks.returns())
             if adaptation.embedding is not None:
                 embeddings.append(adaptation.embedding.numpy())
@@ -175,46 +155,59 @@ class RlDomain:
         return evaluation.summarise(results.tasks, self.config.modes, METRIC)
 
     def run_figures(
-        self, learner: MetaPolicy, results: RlResults, metrics: pd.DataFrame
+        self, learner: PolicyLearner, results: RlResults, metrics: pd.DataFrame
     ) -> dict[str, Figure]:
         """The figures of one run, by file name."""
         label = self.config.label
-        drawn = comparison_figures({label: metrics}, {label: self.summarise(results)})
+        drawn = comparison_figures(
+            {label: metrics}, {label: self.summarise(results)}, [self.method.step]
+        )
         if results.tasks.embeddings is not None:
             drawn["task_embeddings"] = figures.embedding_map(
                 results.tasks.embeddings, results.tasks.modes, self.config.modes
             )
         if results.shown_goals.shape[1] == 2:  # goals in a plane are positions
             drawn["trajectories"] = navigation_trajectories(
-                results.shown_goals, results.shown_rollouts, self.goals.density
+                results.shown_goals, results.shown_rollouts, self.goals.density, self.method.step
             )
         return drawn
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
         return comparison_figures(
-            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+            {run.label: run.metrics for run in runs},
+            {run.label: run.evaluation for run in runs},
+            [method_of(run.domain.config).step for run in runs],
         )
 
-    def export(self, learner: MetaPolicy, path: Path) -> None:
+    def export(self, learner: PolicyLearner, path: Path) -> None:
         """Saves the learner as a SavedModel and, if asked for, an animation beside it."""
-        export_policy(learner, self.sampler, self.config, path)
+        self.method.export(learner, self.sampler, self.config, path)
         if self.config.animation:
             rng = np.random.default_rng([self.config.eval_seed, TaskStream.EVALUATION.value])
             goals, _ = self.goals.sample(rng, len(self.config.modes))
             tasks = self.tasks(goals, rng)
-            adaptation = learner.adapt_to(tasks, self.config.eval_learning_rates)
+            adaptation = learner.adapt_to(tasks, self.config.eval_steps or 0)
             path = path.parent / "figures" / "policy.gif"
             save_policy_animation(learner, tasks, adaptation, path)
 
 
+def method_of(config: RunConfig) -> PolicyMethod:
+    """What a run's method is here."""
+    return methods.of(config.KIND)[config.method].learner
+
+
 def comparison_figures(
-    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, pd.DataFrame],
+    evaluations: Mapping[str, pd.DataFrame],
+    steps: Sequence[str],
 ) -> dict[str, Figure]:
-    """The figures that need only the runs' tables, by file name."""
+    """The figures that need only the runs' tables, by file name; `steps` are what the runs' steps
+    are."""
+    xlabel = " or ".join(f"{step}s" for step in dict.fromkeys(steps))
     return {
         "training": figures.training_curves(
             metrics, "return_after", f"{LABEL} after adaptation", yscale="linear"
         ),
-        "adaptation": figures.adaptation_curves(evaluations, LABEL),
+        "adaptation": figures.adaptation_curves(evaluations, LABEL, xlabel=xlabel),
     }

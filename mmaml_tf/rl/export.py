@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from mmaml_tf.rl.config import RlConfig
@@ -14,8 +16,17 @@ from mmaml_tf.serving.checked_inputs import Input, assert_none, signature
 from mmaml_tf.serving.saved_model import save
 
 State = dict[str, tf.Tensor]
+Bounds = npt.NDArray[np.floating]
 MASK = "mask must be 1 for every step of an episode, one step or more, and 0 after its end"
 REWARDS = "rewards must be 0 where mask is"
+
+
+def drawn_actions(outputs: tf.Tensor, seed: tf.Tensor, center: Bounds, scale: Bounds) -> State:
+    """Actions and mean actions, in the environment's units: center + scale * the policy's."""
+    policy = distribution(outputs)
+    noise = tf.random.stateless_normal(tf.shape(policy.mean()), seed)
+    actions = policy.mean() + policy.stddev() * noise
+    return {"actions": center + scale * actions, "mean_actions": center + scale * policy.mean()}
 
 
 def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path: Path) -> None:
@@ -25,7 +36,8 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     modulate(observations, actions, rewards, mask) -> state: theta' = theta and tau of every task,
         and task_embedding where there is an encoder
     act(observations, seed, **state) -> actions (drawn) and mean_actions
-    adapt(observations, actions, rewards, mask, step, **state) -> state after one gradient step
+    adapt(observations, actions, rewards, mask, step, **state) -> state after one gradient step;
+        not there where the method takes none
 
     `explore` and `act` take observations [tasks, N, obs] and return [tasks, N, act]; seed is [2]
     int32, and equal seeds draw equal noise. `modulate` and `adapt` take whole episodes
@@ -44,7 +56,7 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     """
     center, scale = sampler.action_center, sampler.action_scale
     obs, act = sampler.observation_size, sampler.action_size
-    layers = learner.network.plan.layers
+    layers, num_steps = learner.network.plan.layers, config.eval_steps or 0
     heads = learner.modulator.heads if learner.modulator else []
     names = [
         f"fast_{index}_{variable.name}"
@@ -61,14 +73,8 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         fast, tau = tf.nest.pack_sequence_as(like, [state[name] for name in names])
         return fast, tau or None
 
-    def draw(outputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        policy = distribution(outputs)
-        noise = tf.random.stateless_normal(tf.shape(policy.mean()), seed)
-        actions = policy.mean() + policy.stddev() * noise
-        return {
-            "actions": center + scale * actions,
-            "mean_actions": center + scale * policy.mean(),
-        }
+    def draw(outputs: tf.Tensor, seed: tf.Tensor) -> State:
+        return drawn_actions(outputs, seed, center, scale)
 
     def played(
         observations: tf.Tensor, actions: tf.Tensor, rewards: tf.Tensor, mask: tf.Tensor
@@ -114,7 +120,7 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         rollouts = played(observations, actions, rewards, mask)
         data = learner.policy_data(rollouts)
         fast, tau = unnamed(state)
-        alpha = config.inner_lr * tf.where(step == 0, 1.0, 0.5)
+        alpha = tf.gather(learner.evaluation_rates(num_steps), step)
         return named(learner.inner_step(fast, tau, data, alpha), tau)
 
     seen = {"observations": Input((obs,)).batched("tasks", "N"), "seed": Input((2,), tf.int32)}
@@ -122,8 +128,8 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     episodes = {
         name: Input(width).batched("tasks", "episodes", "H") for name, width in widths.items()
     }
-    made = f"updates made so far, of eval_steps={config.eval_steps}"
-    step = {"step": Input((), tf.int32, config.eval_steps, made)}
+    made = f"updates made so far, of eval_steps={num_steps}"
+    step = {"step": Input((), tf.int32, num_steps, made)}
     modulated = signature(modulate, episodes)
     state = {
         name: Input(("tasks", *value.shape[1:]))
@@ -134,6 +140,7 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
         "explore": signature(explore, seen),
         "modulate": modulated,
         "act": signature(act_, seen | state),
-        "adapt": signature(adapt, episodes | step | state),
     }
+    if num_steps > 0:
+        signatures["adapt"] = signature(adapt, episodes | step | state)
     save(learner.trainable_variables, signatures, path)

@@ -14,14 +14,16 @@ def navigation_trajectories(
     goals: npt.NDArray[np.float64],
     rollouts: Sequence[Rollouts],
     density: Callable[[npt.ArrayLike], npt.NDArray[np.float64]],
+    step_name: str = "gradient step",
     extent: float = 4.0,
 ) -> Figure:
-    """One panel per number of gradient steps, one colour per task; stars are the goals.
+    """One panel per number of steps, one colour per task; stars are the goals.
 
     Args:
       goals: [tasks, 2].
       rollouts: of those tasks after 0, 1, ..., S steps; observations start with the position.
       density: of goals, [..., 2] -> [...], drawn as contours.
+      step_name: what a step is.
       extent: half the side of the drawn square.
     """
     axis = np.linspace(-extent, extent, 161)
@@ -36,6 +38,6 @@ def navigation_trajectories(
             for episode, is_live in zip(positions[task], mask[task] > 0, strict=True):
                 axes.plot(*episode[is_live].T, color=f"C{task}", linewidth=0.8, alpha=0.6)
             axes.plot(*goal, "*", color=f"C{task}", markersize=12, markeredgecolor="black")
-        title = "before any update" if step == 0 else f"after {step} update{'s'[: step > 1]}"
+        title = f"after {step} {step_name}{'s'[: step > 1]}" if step else f"before any {step_name}"
         axes.set(title=title, xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
     return figure

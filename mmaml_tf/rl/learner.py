@@ -1,45 +1,25 @@
-"""The meta-learners of reinforcement learning: `MetaPolicy.train_step` is Algorithm 1.
+"""Policies that are modulated and take policy-gradient steps: `experience` is Algorithm 1.
 
-MAML is a `MetaPolicy` without a modulator, MuMoMAML one with.
+MAML is a `MetaPolicy` without a modulator, MuMoMAML one with, Meta-SGD one with learned rates.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
-from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.inner_loop import InnerLoop, LearnedRates
 from mmaml_tf.learners.modulator import Modulator
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.rl.policy import log_prob
+from mmaml_tf.rl.policy_learner import PolicyLearner, compiled_alone
 from mmaml_tf.rl.rollouts import Experience, PolicyData
 from mmaml_tf.rl.sampler import Policy
 from mmaml_tf.rl.tasks import GoalTasks
-from mmaml_tf.rl.trpo import Candidate
 from mmaml_tf.tasks import Rollouts
 
 Fast = list[Any]
 Tau = list[tf.Tensor] | None
-MetaUpdate = Callable[["MetaPolicy", Experience], Candidate]
-
-
-def compiled_alone(method: Callable) -> Callable:
-    """Compiles a method where it is called by itself, as in acting.
-
-    Within a graph it is traced like any code: differentiated as a function of its own, it would
-    take longer to trace and ask the GRU for a derivative that it does not have.
-    """
-    compiled = tf.function(method)
-
-    @functools.wraps(method)
-    def call(self: "MetaPolicy", *args) -> Any:  # noqa: ANN002
-        # Bound by TensorFlow's own descriptor, the graphs go when the learner does.
-        chosen = method if tf.inside_function() else compiled
-        return chosen.__get__(self, type(self))(*args)
-
-    return call
 
 
 class Adaptation(NamedTuple):
@@ -56,41 +36,28 @@ class Adaptation(NamedTuple):
     embedding: tf.Tensor | None
 
 
-class MetaPolicy(keras.Model):
+class MetaPolicy(PolicyLearner):
     """A policy prior theta, modulated (omega) where there is a modulator.
 
     Args:
       network: the policy (theta), on a `gaussian_policy` model.
       inner_loop: S, alpha and clipping of the policy-gradient steps in training.
-      discount: gamma.
-      gae_lambda: lambda of generalised advantage estimation.
-      draw_tasks: iteration -> the tasks to train on, a pure function, so that a resumed run meets
-        the tasks and the noise that an uninterrupted one would have met.
-      meta_update: changes theta and omega by what an iteration experienced; returns the surrogate
-        loss and the policies' divergence there.
       modulator: trajectories -> (tau, v), or None.
+      learned_rates: meta-learn a rate per weight, signs free, from alpha on [Meta-SGD]: they are
+        weights of the learner as theta is.
+      **settings: see `PolicyLearner`.
     """
-
-    METRICS = ("loss", "return_before", "return_after", "kl", "diverged")
 
     def __init__(
         self,
         network: TaskNetwork,
         inner_loop: InnerLoop,
-        discount: float,
-        gae_lambda: float,
-        draw_tasks: Callable[[int], GoalTasks],
-        meta_update: MetaUpdate,
         modulator: Modulator | None = None,
-        **kwargs,
+        learned_rates: bool = False,
+        **settings: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**settings)
         self.network = network
-        self.inner_loop = inner_loop
-        self.discount = discount
-        self.gae_lambda = gae_lambda
-        self.draw_tasks = draw_tasks
-        self.meta_update = meta_update
         self.modulator = modulator
         observation_size, outputs = network.model.input_shape[-1], network.model.output_shape[-1]
         network.build((None, None, observation_size))
@@ -98,31 +65,18 @@ class MetaPolicy(keras.Model):
         if modulator is not None:
             widths = (observation_size,), (outputs // 2,), (), ()
             modulator.build_on(Rollouts(*(tf.ones([1, 1, 2, *w], self.dtype) for w in widths)))
+        if learned_rates:
+            inner_loop = LearnedRates.of(inner_loop, network, self.add_weight)
+        self.inner_loop = inner_loop
         self.built = True
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.METRICS}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Running means that `fit` resets at every logging interval."""
-        return list(self.trackers.values())
-
-    @property
-    def first_bad_iteration(self) -> int:
-        """What to name when a metric is not finite: the iteration just made."""
-        return int(self.optimizer.iterations)
 
     @property
     def learning_rates(self) -> list[float]:
         """alpha of each of the S steps in training."""
         return [self.inner_loop.learning_rate] * self.inner_loop.num_steps
 
-    def train_step(self, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One iteration of [MuMoMAML] Algorithm 1 with policy gradients.
-
-        It acts in environments, so it runs outside the graph.
-        """
-        # Draw tasks T_j ~ p(T).
-        tasks = self.draw_tasks(int(iteration))
+    def experience(self, tasks: GoalTasks) -> Experience:
+        """[MuMoMAML] Algorithm 1 with policy gradients, but for the meta-update."""
         # Explore with theta, and infer tau = {tau_i} from the trajectories.
         trajectories = self.explore(tasks)
         tau, _ = self.modulate(trajectories)
@@ -132,15 +86,7 @@ class MetaPolicy(keras.Model):
         )
         # D_val by acting with the adapted theta'_j.
         query = self.act(tasks, fast[-1], tau)
-        # Update theta and omega by the gain of all pi(a | s; theta'_j, tau) on D_val, and count.
-        update = self.meta_update(self, Experience(trajectories, supports, query))
-        self.optimizer.iterations.assign_add(1)
-
-        returns = tasks.returns().mean(0)
-        values = (update.loss, returns[0], returns[-1], update.kl, tasks.diverged)
-        for tracker, value in zip(self.metrics, values, strict=True):
-            tracker.update_state(value)
-        return {tracker.name: tracker.result() for tracker in self.metrics}
+        return Experience(trajectories, supports, query)
 
     def adapt(
         self,
@@ -166,15 +112,7 @@ class MetaPolicy(keras.Model):
         return trajectory, tuple(supports)
 
     def replay(self, experience: Experience, at: Fast | None = None) -> tuple[tf.Tensor, Fast]:
-        """What a recorded iteration makes of theta and omega, differentiable in them.
-
-        Args:
-          experience: of the iteration.
-          at: theta' whose values count instead; the derivatives are those of the replayed one.
-
-        Returns:
-          z, the adapted policies' outputs on D_val [tasks, N, 2 act], and theta'.
-        """
+        """See `PolicyLearner`: the adapted policies' outputs on D_val, and theta'."""
         tau, _ = self.modulate(experience.trajectories)
         recorded = iter(experience.supports)
         trajectory, _ = self.adapt(tau, lambda _: next(recorded), self.learning_rates)
@@ -185,15 +123,16 @@ class MetaPolicy(keras.Model):
             )
         return self.outputs(experience.query.observations, fast, tau), fast
 
-    def adapt_to(self, tasks: GoalTasks, learning_rates: Sequence[float]) -> Adaptation:
-        """Adapts to tasks and acts in them after every step; as in training, but for the update.
+    def evaluation_rates(self, num_steps: int) -> list[float]:
+        """alpha for the first step, alpha / 2 for the others ([MAML] 5.3)."""
+        alpha = self.inner_loop.learning_rate
+        return [alpha / 2 if step else alpha for step in range(num_steps)]
 
-        Args:
-          tasks: fresh ones; they keep what is met.
-          learning_rates: alpha of each step.
-        """
+    def adapt_to(self, tasks: GoalTasks, num_steps: int) -> Adaptation:
+        """See `PolicyLearner`: as in training, but for the update."""
         tau, embedding = self.modulate(self.explore(tasks))
-        fast, _ = self.adapt(tau, lambda fast: self.act(tasks, fast, tau), learning_rates)
+        rates = self.evaluation_rates(num_steps)
+        fast, _ = self.adapt(tau, lambda fast: self.act(tasks, fast, tau), rates)
         self.act(tasks, fast[-1], tau)
         return Adaptation(fast, tau, embedding)
 
@@ -206,6 +145,15 @@ class MetaPolicy(keras.Model):
     def act(self, tasks: GoalTasks, fast: Fast, tau: Tau) -> PolicyData:
         """Episodes of theta' modulated by tau."""
         return self.policy_data(tasks.act(self.policy(fast, tau)))
+
+    def acting(self, adaptation: Adaptation, task: int) -> tuple[Policy, None]:
+        """See `PolicyLearner`."""
+        # What does not adapt is there once, for all tasks.
+        fast, tau = tf.nest.map_structure(
+            lambda part: part[min(task, len(part) - 1)][None],
+            (adaptation.fast[-1], adaptation.tau or []),
+        )
+        return self.policy(fast, tau or None), None
 
     def policy(self, fast: Fast, tau: Tau) -> Policy:
         """A policy for the sampler."""

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.rl import policy, trpo
-from mmaml_tf.rl.learner import MetaPolicy
+from mmaml_tf.rl.policy_learner import PolicyLearner
 from mmaml_tf.rl.rollouts import Experience, PolicyData
 
 
@@ -105,7 +105,7 @@ class MetaTrpo:
     support_stride: int = 1
     query_stride: int = 1
 
-    def __call__(self, learner: MetaPolicy, experience: Experience) -> trpo.Candidate:
+    def __call__(self, learner: PolicyLearner, experience: Experience) -> trpo.Candidate:
         """Takes one TRPO step on the variables of a built learner."""
         with without_graph_rewriting():
             loss, gradient, old_outputs, fast = self.gradient(learner, experience)
@@ -127,7 +127,7 @@ class MetaTrpo:
         return chosen
 
     @tf.function
-    def gradient(self, learner: MetaPolicy, experience: Experience) -> tuple:
+    def gradient(self, learner: PolicyLearner, experience: Experience) -> tuple:
         """L, its gradient [n], z_old and theta'."""
         variables = variables_of(learner)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -140,7 +140,7 @@ class MetaTrpo:
         return loss, trpo.flatten(gradients), old_outputs, fast
 
     def fisher(
-        self, learner: MetaPolicy, experience: Experience, fast: list[Any]
+        self, learner: PolicyLearner, experience: Experience, fast: list[Any]
     ) -> Callable[[tf.Tensor], tf.Tensor]:
         """v -> (F + damping) v, [n] to [n], at the adapted policy `fast`."""
         thin = experience.every(self.support_stride, self.query_stride)
@@ -158,7 +158,7 @@ class MetaTrpo:
 
     @tf.function
     def full_step(
-        self, learner: MetaPolicy, experience: Experience, gradient: tf.Tensor, fast: list[Any]
+        self, learner: PolicyLearner, experience: Experience, gradient: tf.Tensor, fast: list[Any]
     ) -> tf.Tensor:
         """The step [n] along -F^-1 dL whose quadratic divergence 1/2 x^T F x is `max_kl`."""
         product = self.fisher(learner, experience, fast)
@@ -171,7 +171,7 @@ class MetaTrpo:
 
     @tf.function
     def evaluate(
-        self, learner: MetaPolicy, experience: Experience, old_outputs: tf.Tensor
+        self, learner: PolicyLearner, experience: Experience, old_outputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """L and the mean divergence at the variables' present values."""
         outputs, _ = learner.replay(experience)
@@ -179,11 +179,11 @@ class MetaTrpo:
         return surrogate_loss(outputs, old_outputs, experience.query), divergence
 
 
-def no_update(learner: MetaPolicy, experience: Experience) -> trpo.Candidate:
+def no_update(learner: PolicyLearner, experience: Experience) -> trpo.Candidate:
     """Leaves a learner as it is: the meta-update of random weights."""
     return trpo.Candidate(fraction=0.0, loss=0.0, kl=0.0)
 
 
-def variables_of(learner: MetaPolicy) -> list[tf.Variable]:
+def variables_of(learner: PolicyLearner) -> list[tf.Variable]:
     """theta and omega, as TensorFlow's variables."""
     return [variable.value for variable in learner.trainable_variables]

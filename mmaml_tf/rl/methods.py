@@ -1,26 +1,79 @@
-"""The methods of reinforcement learning.
+"""The methods of reinforcement learning whose policies take gradient steps or are modulated.
 
 The baselines are trained without gradient steps and fine-tuned at evaluation: `pretrained` is one
 policy for all tasks, `oracle` one that observes the goal, `random` is not trained at all.
+`modulation` takes no step at all: tau from one exploration is all that adapts.
+
+`meta_sgd` learns a rate per weight, log sigma's included ([Meta-SGD]). In `context` the steps
+change a vector that is appended to the observation ([MAML] C.2), and nothing else: log sigma is
+theta there, the same in every task.
 """
 
-from typing import NamedTuple
+import functools
+from typing import Any
 
+from mmaml_tf import encoders
+from mmaml_tf.layers.modulation import modulation_named
+from mmaml_tf.learners import context
+from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.modulator import Modulator
 from mmaml_tf.methods import register
+from mmaml_tf.networks.models import gaussian_policy
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.rl.config import RlConfig
+from mmaml_tf.rl.export import export_policy
+from mmaml_tf.rl.learner import MetaPolicy
+from mmaml_tf.rl.policy_method import PolicyMethod
+from mmaml_tf.rl.sampler import Sampler
 
 
-class PolicyMethod(NamedTuple):
-    """What tells a method's policy from the others.
+def meta_policy(config: RlConfig, sampler: Sampler, **settings: Any) -> MetaPolicy:
+    """A `MetaPolicy` as a run's settings say.
 
-    Attributes:
-      observes_goal: whether the goal is part of the observation.
+    Args:
+      config: of the run.
+      sampler: of its environment.
+      **settings: see `MetaPolicy`.
     """
+    modulator = modulation = adapts = None
+    policy = gaussian_policy(sampler.observation_size, config.hidden_units, sampler.action_size)
+    if config.has("modulation"):
+        chosen = config.group("modulation")
+        modulation = modulation_named(chosen["modulation"])
+        encoder = encoders.of(config.KIND)[chosen["encoder"]](chosen["encoder_units"])
+        modulator = Modulator(encoder, modulation, config.hidden_units)
+    if config.context_size is not None:
+        policy = context.with_context(policy, config.context_size)
+        adapts = [context.NAME]
+    network = TaskNetwork(policy, modulation, adapts=adapts)
+    return MetaPolicy(network, inner_loop(config), modulator, **settings)
 
-    observes_goal: bool = False
+
+def inner_loop(config: RlConfig) -> InnerLoop:
+    """The steps of training; none where the method takes none."""
+    if config.inner_steps is None:
+        return InnerLoop(num_steps=0, learning_rate=0.0)
+    assert config.inner_lr is not None and config.first_order is not None
+    return InnerLoop(
+        config.inner_steps,
+        config.inner_lr,
+        config.first_order,
+        config.inner_clip_norm,
+        config.inner_clip_value,
+    )
 
 
-register("maml", "rl", settings=["inner_steps", "meta_update"])(PolicyMethod())
-register("mumomaml", "rl", settings=["inner_steps", "meta_update", "modulation"])(PolicyMethod())
-register("pretrained", "rl", settings=["meta_update"])(PolicyMethod())
-register("random", "rl")(PolicyMethod())
-register("oracle", "rl", settings=["meta_update"])(PolicyMethod(observes_goal=True))
+PLAIN = PolicyMethod(meta_policy, export_policy)
+LEARNED_RATES = PLAIN._replace(build=functools.partial(meta_policy, learned_rates=True))
+# Those whose training takes the steps that their evaluation takes.
+ADAPTED = ("inner_loop", "inner_steps", "eval_steps", "meta_update")
+FINE_TUNED = ("inner_loop", "eval_steps")
+
+register("maml", "rl", settings=ADAPTED)(PLAIN)
+register("mumomaml", "rl", settings=[*ADAPTED, "modulation"])(PLAIN)
+register("pretrained", "rl", settings=[*FINE_TUNED, "meta_update"])(PLAIN)
+register("random", "rl", settings=FINE_TUNED)(PLAIN)
+register("oracle", "rl", settings=[*FINE_TUNED, "meta_update"])(PLAIN._replace(observes_goal=True))
+register("modulation", "rl", settings=["meta_update", "modulation"])(PLAIN)
+register("meta_sgd", "rl", settings=ADAPTED)(LEARNED_RATES)
+register("context", "rl", settings=[*ADAPTED, "context"])(PLAIN)

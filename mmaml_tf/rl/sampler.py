@@ -13,6 +13,7 @@ from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.rl.rollouts import Rollouts
 
 Policy = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+Witness = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.bool_]], None]
 
 # Above this share of a batch's episodes, divergence is no accident but the policy's doing.
 MAX_DIVERGED = 0.1
@@ -53,6 +54,7 @@ class Sampler:
         goals: npt.NDArray[np.float64],
         num_rollouts: int,
         rng: np.random.Generator,
+        witness: Witness | None = None,
     ) -> tuple[Rollouts, int]:
         """Plays `num_rollouts` episodes of every task.
 
@@ -62,6 +64,8 @@ class Sampler:
           goals: one per task, [tasks, dim].
           num_rollouts: per task.
           rng: of initial states and action noise: equal generators give equal episodes.
+          witness: told of every step: the actions [tasks, rollouts, act], the rewards and whether
+            the episodes are over [tasks, rollouts].
 
         Returns:
           The episodes, and how many of them were cut because their simulation diverged.
@@ -98,6 +102,8 @@ class Sampler:
             )
             rewards[:, :, step] = reward.reshape(batch)
             live = ~(terminated | truncated)
+            if witness is not None:
+                witness(action, reward.reshape(batch), ~live.reshape(batch))
             if not live.any():
                 break
         diverged = env.num_diverged - diverged_before

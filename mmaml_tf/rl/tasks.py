@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmaml_tf.rl.rollouts import Rollouts
-from mmaml_tf.rl.sampler import Policy, Sampler
+from mmaml_tf.rl.sampler import Policy, Sampler, Witness
 
 
 @dataclass
@@ -35,16 +35,16 @@ class GoalTasks:
         """Plays the trajectories that the task encoder sees."""
         return self._play(policy, self.num_trajectories)
 
-    def act(self, policy: Policy) -> Rollouts:
-        """Plays the episodes that a policy learns from or is measured by."""
-        self.rollouts.append(self._play(policy, self.num_rollouts))
+    def act(self, policy: Policy, witness: Witness | None = None) -> Rollouts:
+        """Plays the episodes that a policy learns from or is measured by; see `Sampler.play`."""
+        self.rollouts.append(self._play(policy, self.num_rollouts, witness))
         return self.rollouts[-1]
 
     def returns(self) -> npt.NDArray[np.float32]:
         """Each task's mean return at every `act`, after 0, 1, ..., S steps: [tasks, S + 1]."""
         return np.stack([rollouts.returns().numpy() for rollouts in self.rollouts], 1)
 
-    def _play(self, policy: Policy, num_rollouts: int) -> Rollouts:
-        played, diverged = self.sampler.play(policy, self.goals, num_rollouts, self.rng)
+    def _play(self, policy: Policy, num_rollouts: int, witness: Witness | None = None) -> Rollouts:
+        played, diverged = self.sampler.play(policy, self.goals, num_rollouts, self.rng, witness)
         self.diverged += diverged
         return played
