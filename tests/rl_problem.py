@@ -10,6 +10,7 @@ from mmaml_tf import envs
 from mmaml_tf.encoders.gru import GRUEncoder
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.learners import context
 from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.learners.modulator import Modulator
 from mmaml_tf.networks.models import gaussian_policy
@@ -83,18 +84,30 @@ def tiny_domain(method="mumomaml", name="navigation_2d", env_id=None, goals=None
     return RlDomain(config, env_id or ENV_IDS[name], goals)
 
 
-def make_learner(modulation="film", num_steps=1, seed=3, encoder=GRUEncoder, **loop):
+def make_learner(
+    modulation="film",
+    num_steps=1,
+    seed=3,
+    encoder=GRUEncoder,
+    learned_rates=False,
+    context_size=0,
+    **loop,
+):
     """A small learner with generic weights, in Keras's current float type."""
     keras.utils.set_random_seed(seed)
     layer = MODULATIONS[modulation]() if modulation else None
+    policy = gaussian_policy(OBS, HIDDEN, ACT, activation="tanh")
+    if context_size:
+        policy = context.with_context(policy, context_size)
     learner = MetaPolicy(
-        TaskNetwork(gaussian_policy(OBS, HIDDEN, ACT, activation="tanh"), layer),
+        TaskNetwork(policy, layer, adapts=[context.NAME] if context_size else None),
         InnerLoop(num_steps, learning_rate=0.3, **loop),
         discount=0.9,
         gae_lambda=0.8,
         draw_tasks=lambda iteration: None,
         meta_update=no_update,
         modulator=Modulator(encoder(3), layer, HIDDEN) if layer else None,
+        learned_rates=learned_rates,
     )
     rng = np.random.default_rng(seed)
     for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes

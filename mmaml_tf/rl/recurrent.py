@@ -13,6 +13,9 @@ from mmaml_tf.rl.trials import States
 class RecurrentPolicy(keras.layers.Layer):
     """pi(a | history) = N(f(h_t), diag(sigma)^2), h_t the state of GRUs, f linear.
 
+    The GRUs see every input x as sign(x) log(1 + |x|), and f starts small (choices): rewards and
+    positions of tens would saturate the gates, and a policy that first runs away learns late.
+
     Args:
       inputs_size: numbers seen in a step.
       hidden_units: width of each GRU.
@@ -25,7 +28,8 @@ class RecurrentPolicy(keras.layers.Layer):
             LongGRU(units, return_sequences=True, name=f"gru_{index}")
             for index, units in enumerate(hidden_units)
         ]
-        self.head = gaussian_policy(hidden_units[-1], (), action_size)
+        small = keras.initializers.VarianceScaling(0.01, "fan_avg", "uniform")
+        self.head = gaussian_policy(hidden_units[-1], (), action_size, kernel_initializer=small)
         for layer, width in zip(self.grus, [inputs_size, *hidden_units], strict=False):
             layer.build((None, None, width))
         self.built = True
@@ -36,7 +40,7 @@ class RecurrentPolicy(keras.layers.Layer):
 
     def step(self, inputs: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
         """One step: [rows, in] and states -> means and log sigmas [rows, 2 act] and states."""
-        h, following = inputs, []
+        h, following = _damped(inputs), []
         for layer, state in zip(self.grus, states, strict=True):
             h, _ = layer.cell(h, [state])
             following.append(h)
@@ -47,8 +51,12 @@ class RecurrentPolicy(keras.layers.Layer):
 
         States pass by the steps that are not live [rows, T].
         """
-        h = inputs
+        h = _damped(inputs)
         for layer in self.grus:
             h = layer(h, mask=live)
         outputs = self.head(tf.reshape(h, [-1, h.shape[-1]]))
         return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:2], outputs.shape[1:]], 0))
+
+
+def _damped(x: tf.Tensor) -> tf.Tensor:
+    return tf.sign(x) * tf.math.log1p(tf.abs(x))

@@ -1,0 +1,187 @@
+"""Modulation alone, Meta-SGD and context vectors in reinforcement learning: what defines each."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from mmaml_tf.rl import trpo
+from mmaml_tf.rl.rollouts import Rollouts
+from tests.rl_problem import make_experience, make_learner, make_rollouts, tiny_domain, tiny_flags
+from tests.runs import command
+from tests.test_rl_trpo import check_gradient, explicit_fisher, updater
+
+
+def draw(domain, num_tasks=4):
+    rng = np.random.default_rng(0)
+    return domain.tasks(domain.goals.sample(rng, num_tasks)[0], rng)
+
+
+def test_modulation_is_mumomaml_without_steps():
+    domains = [tiny_domain("modulation"), tiny_domain("mumomaml", inner_steps=0)]
+    learners = [domain.build_learner() for domain in domains]
+    for iteration in range(2):
+        metrics = [learner.train_step(tf.constant(iteration)) for learner in learners]
+        for name, value in metrics[0].items():
+            assert float(value) == float(metrics[1][name]), name
+    for one, other in zip(*(learner.trainable_variables for learner in learners), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Its evaluation takes none either: the return after modulation alone.
+    scores = domains[0].evaluate(learners[0]).tasks.scores
+    assert scores.shape == (4, 1)
+    assert domains[0].config.inner_steps is None and domains[0].config.eval_steps is None
+
+
+def rates_of(learner):
+    theta = set(map(id, learner.network.model.trainable_variables))
+    return [variable for variable in learner.trainable_variables if id(variable) not in theta]
+
+
+def test_equal_rates_are_maml(float64):
+    """The surrogate's gradient in theta, and an evaluation's steps of alpha and alpha / 2."""
+    maml, learned = make_learner(None), make_learner(None, learned_rates=True)
+    learned.network.model.set_weights(maml.network.model.get_weights())
+    for rate in rates_of(learned):
+        rate.assign(tf.fill(rate.shape, tf.constant(0.3, tf.float64)))
+    found = []
+    for learner in (maml, learned):
+        experience = make_experience(learner)
+        gradient = updater().gradient(learner, experience)[1]
+        parts = trpo.unflatten(gradient, learner.trainable_variables)
+        by_variable = dict(zip(map(id, learner.trainable_variables), parts, strict=True))
+        recorded = iter([*experience.supports, experience.query])
+        rates = learner.evaluation_rates(2)
+        assert rates == [0.3, 0.15]
+        trajectory, _ = learner.adapt(None, lambda _, data=recorded: next(data), rates)
+        theta = learner.network.model.trainable_variables
+        found.append([*(by_variable[id(v)] for v in theta), *tf.nest.flatten(trajectory)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [dict(learned_rates=True), dict(context_size=2)])
+def test_gradient_and_curvature(settings, float64):
+    """In all weights, the rates among them, against finite differences."""
+    learner = make_learner(None, num_steps=2, **settings)
+    check_gradient(learner)
+    experience, meta = make_experience(learner), updater(cg_damping=0.3)
+    _, gradient, _, fast = meta.gradient(learner, experience)
+    for variable, part in zip(
+        learner.trainable_variables,
+        trpo.unflatten(gradient, learner.trainable_variables),
+        strict=True,
+    ):
+        assert np.abs(part).max() > 0, variable.path
+    matrix = explicit_fisher(learner, experience)
+    vector = np.random.default_rng(0).normal(size=len(matrix))
+    product = tf.function(lambda v: meta.fisher(learner, experience, fast)(v))
+    expected = matrix @ vector + 0.3 * vector
+    np.testing.assert_allclose(product(tf.constant(vector)), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_an_update_moves_the_rates():
+    domain = tiny_domain("meta_sgd")
+    learner = domain.build_learner()
+    rates = rates_of(learner)
+    before = [rate.numpy() for rate in rates]
+    assert len(rates) == len(learner.network.model.trainable_variables)
+    assert all(np.all(value == np.float32(0.1)) for value in before)  # inner_lr
+    learner.train_step(tf.constant(0))
+    assert all(np.any(a != b.numpy()) for a, b in zip(before, rates, strict=True))
+
+
+def test_only_the_context_adapts():
+    domain = tiny_domain("context", inner_lr=0.5, context_size=3)
+    learner = domain.build_learner()
+    adaptation = learner.adapt_to(draw(domain), 2)
+    layers = [layer.name for layer in learner.network.plan.layers]
+    assert layers == ["context", "hidden_0", "hidden_1", "mean", "log_stddev"]
+    prior = learner.network.prior()
+    for fast in adaptation.fast[1:]:
+        (z,), *theta = (weights.parts for weights in fast)
+        assert z.shape == (4, 3)
+        assert len(np.unique(z.numpy()[:, 0])) == 4  # its own in every task
+        for weights, own in zip(theta, prior[1:], strict=True):
+            for value, expected in zip(weights, own.parts, strict=True):
+                np.testing.assert_array_equal(value, expected)
+    # What acts in a task is the policy that adapted to it.
+    seen = np.random.default_rng(0).normal(size=(4, 1, 2)).astype(np.float32)
+    everyone = learner.policy(adaptation.fast[-1], None)(seen)
+    for task in range(4):
+        policy, _ = learner.acting(adaptation, task)
+        np.testing.assert_allclose(policy(seen[task : task + 1])[0], everyone[task], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["meta_sgd", "context", "modulation"])
+def test_the_saved_model_adapts_likewise(method, tmp_path):
+    domain = tiny_domain(method)
+    learner = domain.build_learner()
+    rng = np.random.default_rng(0)
+    for variable in learner.trainable_variables:
+        variable.assign_add(0.2 * rng.normal(size=variable.shape))
+    domain.export(learner, tmp_path / "model")
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    # Of two actions, as the environment has them; in its units.
+    rollouts = [
+        Rollouts(*(tf.cast(part, tf.float32) for part in make_rollouts(seed))) for seed in range(2)
+    ]
+    rollouts = [
+        played._replace(actions=tf.concat([played.actions, 0.5 * played.actions], -1))
+        for played in rollouts
+    ]
+
+    def given(played):
+        return played._replace(actions=0.1 * played.actions)._asdict()
+
+    state = dict(signatures["modulate"](**given(rollouts[0])))
+    state.pop("task_embedding", None)
+    tau, _ = learner.modulate(rollouts[0])
+    fast = learner.network.prior()
+    assert ("adapt" in signatures) == (method != "modulation")
+    for step, alpha in enumerate(learner.evaluation_rates(domain.config.eval_steps or 0)[:2]):
+        state = signatures["adapt"](**given(rollouts[step]), step=tf.constant(step), **state)
+        data = learner.policy_data(rollouts[step])
+        fast = learner.inner_step(fast, tau, data, tf.constant(alpha))
+    seen = tf.constant(rng.normal(size=(3, 4, 2)), tf.float32)
+    served = signatures["act"](observations=seen, seed=tf.constant([1, 2]), **state)
+    mean, _ = tf.split(learner.outputs(seen, fast, tau), 2, -1)
+    np.testing.assert_allclose(served["mean_actions"], 0.1 * mean, atol=1e-5)
+
+
+CASES = [
+    pytest.param(domain, method, marks=[] if domain == "navigation_2d" else pytest.mark.slow)
+    for domain in ("navigation_2d", "cheetah_speed")
+    for method in ("modulation", "meta_sgd", "context")
+]
+
+
+@pytest.mark.parametrize(("domain", "method"), CASES)
+def test_through_the_command(domain, method, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = [f"--domain={domain}", *tiny_flags(method), "--preset=quick", "--output_dir=run"]
+    assert command(*arguments, "--iterations=1") == 0
+    assert command(*arguments) == 0  # goes on
+    assert pd.read_csv("run/metrics.csv")["iteration"].tolist() == [1, 2]
+    table = pd.read_csv("run/evaluation.csv")
+    assert list(table["step"].unique()) == ([0] if method == "modulation" else [0, 1, 2, 3])
+    before = (tmp_path / "run/evaluation.csv").read_text()
+    assert command("--mode=evaluate", "--output_dir=run") == 0
+    assert (tmp_path / "run/evaluation.csv").read_text() == before
+    assert (tmp_path / "run/saved_model/saved_model.pb").exists()
+    assert command("--mode=report", "--runs=run", "--output_dir=report") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method=modulation", "--inner_steps=1"], ["--inner_steps=1", "maml or mumomaml"]),
+        (["--method=modulation", "--eval_steps=2"], ["--eval_steps=2", "drop it"]),
+        (["--method=maml", "--context_size=2"], ["--context_size=2", "a setting of", "context"]),
+        (["--method=context", "--context_size=0"], ["--context_size=0", "1 or more"]),
+        (["--method=anil"], ["--method=anil", "modulation, meta_sgd, context, rl2"]),
+    ],
+)
+def test_bad_input_is_one_line(arguments, words, capsys):
+    assert command("--domain=navigation_2d", *arguments) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and all(word in message for word in words), message
