@@ -148,8 +148,9 @@ def test_the_saved_model_adapts_likewise(method, tmp_path):
     np.testing.assert_allclose(served["mean_actions"], 0.1 * mean, atol=1e-5)
 
 
+FAST = ("navigation_2d", "meta_sgd")
 CASES = [
-    pytest.param(domain, method, marks=[] if domain == "navigation_2d" else pytest.mark.slow)
+    pytest.param(domain, method, marks=[] if (domain, method) == FAST else pytest.mark.slow)
     for domain in ("navigation_2d", "cheetah_speed")
     for method in ("modulation", "meta_sgd", "context")
 ]

@@ -55,9 +55,9 @@ def test_meta_gradient_against_finite_differences(modulation, num_steps, float64
     check_gradient(make_learner(modulation, num_steps))
 
 
-def check_gradient(learner):
+def check_gradient(learner, experience=None):
     """Compares the meta-gradient along random directions."""
-    experience = make_experience(learner)
+    experience = experience or make_experience(learner)
     meta = updater()
     _, gradient, old_outputs, _ = meta.gradient(learner, experience)
     rng = np.random.default_rng(0)
