@@ -262,6 +262,7 @@ def test_through_the_command(domain, tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--trial_episodes=0"], ["--trial_episodes=0", "1 or more"]),
+        (["--trial_episodes=99999999"], ["--trial_episodes=99999999", "of memory"]),
         (["--inner_lr=0.1"], ["--inner_lr=0.1", "drop it for --method=rl2"]),
         (["--modulation=film"], ["--modulation=film", "drop it for --method=rl2"]),
         (["--method=maml", "--trial_episodes=3"], ["--trial_episodes=3", "--method=rl2"]),

@@ -1,6 +1,7 @@
 """Settings of the reinforcement-learning domains, with the papers' as defaults."""
 
 import dataclasses
+import math
 from typing import Any
 
 from mmaml_tf import methods
@@ -108,16 +109,15 @@ class RlConfig(RunConfig):
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """Activations of the widest layer over a batch's steps, and the largest kernel."""
         widest = max(self.hidden_units)
-        steps = self.rollouts * MAX_HORIZON * (self.trial_episodes or 1)
+        # A trial is for GRUs, which have three gates.
+        trial = {"trial_episodes": 3 * self.trial_episodes} if self.trial_episodes else {}
+        steps = self.rollouts * math.prod(trial.values()) * MAX_HORIZON
         tasks = max(self.meta_batch_size, min(self.eval_tasks, EVALUATION_BATCH))
         explored = (self.embedding_trajectories or 0) * MAX_HORIZON
         return {
             ("hidden_units",): widest**2,
             ("encoder_units",): (self.encoder_units or 0) ** 2,
-            ("meta_batch_size", "rollouts", "hidden_units"): (3 if self.trial_episodes else 1)
-            * tasks
-            * steps
-            * widest,
+            ("meta_batch_size", "rollouts", *trial, "hidden_units"): tasks * steps * widest,
             ("meta_batch_size", "embedding_trajectories"): tasks * explored,
         }
 
