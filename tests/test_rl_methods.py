@@ -179,7 +179,7 @@ def test_through_the_command(domain, method, tmp_path, monkeypatch):
         (["--method=modulation", "--eval_steps=2"], ["--eval_steps=2", "drop it"]),
         (["--method=maml", "--context_size=2"], ["--context_size=2", "a setting of", "context"]),
         (["--method=context", "--context_size=0"], ["--context_size=0", "1 or more"]),
-        (["--method=anil"], ["--method=anil", "modulation, meta_sgd, context, rl2"]),
+        (["--method=anil"], ["--method=anil", "modulation, meta_sgd, context"]),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, capsys):
