@@ -5,7 +5,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from flags import common
-from flags.omniglot_config import QUICK_SETTINGS, OmniglotConfig, paper_settings
+from flags.omniglot_config import OmniglotConfig, paper_settings, quick_settings
 from mmaml_tf.classification.config import NETWORKS
 from mmaml_tf.config import ConfigError
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
@@ -69,5 +69,5 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
     }
     settings = paper_settings(method, **shaping)
     if preset == "quick":
-        settings |= QUICK_SETTINGS
+        settings |= quick_settings(method)
     return OmniglotConfig(**(settings | chosen))

@@ -5,6 +5,7 @@ import os
 from typing import Any, Self
 
 from mmaml_tf.classification.config import ClassificationConfig
+from mmaml_tf.config import UNTRAINED
 
 DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
 
@@ -92,8 +93,13 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
+    if method == "random":
+        settings |= UNTRAINED
     return OmniglotConfig.for_method(settings)
 
 
-# What `--preset=quick` changes: a few minutes on two cores.
-QUICK_SETTINGS = dict(iterations=2_000, log_every=200, checkpoint_every=200)
+def quick_settings(method: str) -> dict[str, Any]:
+    """What `--preset=quick` changes: a few minutes on two cores."""
+    if method == "random":
+        return UNTRAINED
+    return dict(iterations=2_000, log_every=200, checkpoint_every=200)

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 
 from mmaml_tf import encoders, methods
 
+# Settings of a method that does not train: its one iteration changes nothing.
+UNTRAINED = dict(iterations=1, log_every=1, checkpoint_every=1)
 LR_SCHEDULES = ("constant", "cosine")
 
 

@@ -38,6 +38,7 @@ METHODS: Registry[Method] = Registry(
     "mmaml_tf.learners.meta_sgd",
     "mmaml_tf.learners.anil",
     "mmaml_tf.learners.context",
+    "mmaml_tf.learners.baselines",
     "mmaml_tf.rl.methods",
 )
 

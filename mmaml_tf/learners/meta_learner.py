@@ -68,6 +68,8 @@ class MetaLearner(keras.Model):
     asks_for_modes = False
     # Whether the model is to be one that embeds inputs, without the layer that predicts.
     takes_embedding = False
+    # Whether its inputs are to say what the task is (an oracle's).
+    observes_task = False
     # The meta-optimizer that a learning rate is meant for.
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders
+from mmaml_tf import encoders, methods
 from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
@@ -24,6 +24,7 @@ from mmaml_tf.tasks import TaskBatch, TaskStream
 METRIC = "mse"
 LABEL = "mean squared error"
 FIGURE_TASKS_PER_MODE = 3
+GRID = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
 
 
 class RegressionTasks(FewShotTasks, Protocol):
@@ -32,6 +33,23 @@ class RegressionTasks(FewShotTasks, Protocol):
     @property
     def mode_names(self) -> list[str]:
         """The modes' names."""
+
+    @property
+    def input_size(self) -> int:
+        """Numbers in an x."""
+
+    def told(self) -> "RegressionTasks":
+        """The same tasks, whose inputs say which function it is."""
+
+    def grid(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        x: tf.Tensor,
+    ) -> tf.Tensor:
+        """Those tasks' inputs at the points x [N]: [tasks, N, input_size]."""
 
     def curves(
         self,
@@ -54,10 +72,14 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     STEPS_PER_CALL = 20
 
+    def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
+        learner = methods.of(config.KIND)[config.method].learner
+        super().__init__(config, tasks.told() if learner.observes_task else tasks)
+
     def base_model(self) -> keras.Model:
         """An MLP from x to y."""
         return mlp(
-            1,
+            self.tasks.input_size,
             self.config.hidden_units,
             output_units=1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
@@ -109,7 +131,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         label = self.config.label
         drawn = {
             **comparison_figures({label: metrics}, {label: self.summarise(results)}),
-            **self.prediction_figures({label: learner}),
+            **self.prediction_figures({label: self.curve_predictions(learner)}),
         }
         if results.embeddings is not None and len(self.config.modes) > 1:
             drawn["task_embeddings"] = figures.embedding_map(
@@ -117,31 +139,33 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             )
         return drawn
 
-    def prediction_figures(self, learners: Mapping[str, MetaLearner]) -> dict[str, Figure]:
-        """Learners' predictions on the same evaluation tasks, overlaid: of a single one before
-        and after adaptation, of several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
-        config = self.config
-        draw = (
-            TaskStream.EVALUATION,
-            config.eval_seed,
-            0,
-            FIGURE_TASKS_PER_MODE * len(config.modes),
-        )
-        batch = self.tasks.sample(*draw, config.num_shots, num_queries=1)
-        grid = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
-        curves = self.tasks.curves(*draw, grid).numpy()
-        query_x = tf.tile(grid[None, :, None], [len(batch.mode), 1, 1])
+    @property
+    def _shown_tasks(self) -> tuple[TaskStream, int, int, int]:
+        """The evaluation tasks of figures."""
+        number = FIGURE_TASKS_PER_MODE * len(self.config.modes)
+        return TaskStream.EVALUATION, self.config.eval_seed, 0, number
+
+    def curve_predictions(self, learner: MetaLearner) -> np.ndarray:
+        """A learner's predictions on GRID in the shown tasks, [S + 1, tasks, N]."""
+        batch = self.tasks.sample(*self._shown_tasks, self.config.num_shots, num_queries=1)
+        query_x = self.tasks.grid(*self._shown_tasks, GRID)
+        return learner.after_each_step(batch.support, query_x).predictions.numpy()[..., 0]
+
+    def prediction_figures(self, predicted: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+        """`curve_predictions` by label, overlaid: of a single learner before and after adaptation,
+        of several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
+        batch = self.tasks.sample(*self._shown_tasks, self.config.num_shots, num_queries=1)
+        curves = self.tasks.curves(*self._shown_tasks, GRID).numpy()
         before, after = [], []
-        for index, (label, learner) in enumerate(learners.items()):
-            values = learner.after_each_step(batch.support, query_x).predictions.numpy()[..., 0]
-            style = ":" if len(learners) == 1 else "-"
+        for index, (label, values) in enumerate(predicted.items()):
+            style = ":" if len(predicted) == 1 else "-"
             before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
             adapted = f"{label}, {len(values) - 1} steps"
             after.append(Prediction(adapted, values[-1], f"C{index}", "-"))
 
         def figure(predicted: Sequence[Prediction]) -> Figure:
             return predictions(
-                grid,
+                GRID,
                 curves,
                 batch.support,
                 self.config.modes,
@@ -149,7 +173,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
                 predicted,
             )
 
-        if len(learners) == 1:
+        if len(predicted) == 1:
             return {"predictions": figure(before + after)}
         return {"predictions_before": figure(before), "predictions": figure(after)}
 
@@ -158,7 +182,14 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         drawn = comparison_figures(
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
-        return drawn | self.prediction_figures({run.label: run.learner() for run in runs})
+        # An oracle's domain gives it other inputs.
+        domains = {run.label: (cast(RegressionDomain, run.domain), run.learner()) for run in runs}
+        return drawn | self.prediction_figures(
+            {
+                label: domain.curve_predictions(learner)
+                for label, (domain, learner) in domains.items()
+            }
+        )
 
 
 def comparison_figures(
