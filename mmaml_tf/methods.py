@@ -39,6 +39,7 @@ METHODS: Registry[Method] = Registry(
     "mmaml_tf.learners.anil",
     "mmaml_tf.learners.context",
     "mmaml_tf.learners.baselines",
+    "mmaml_tf.learners.finetuned",
     "mmaml_tf.rl.methods",
 )
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders
+from mmaml_tf import encoders, methods
 from mmaml_tf.classification.config import ClassificationConfig
 from mmaml_tf.classification.figures import episodes
 from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
@@ -45,6 +45,13 @@ class ClassificationTasks(FewShotTasks, Protocol):
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
 
+    @property
+    def num_classes(self) -> int:
+        """Training classes."""
+
+    def labelled_by_class(self) -> Self:
+        """The same tasks; the labels of the training tasks are 0 to `num_classes` - 1."""
+
     def grouped_tasks(
         self, seed: int, num_groups: int, tasks_each: int, num_shots: int
     ) -> tuple[TaskBatch, list[str]]:
@@ -59,6 +66,10 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
       config: of the run.
       tasks: the task distribution.
     """
+
+    def __init__(self, config: ClassificationConfig, tasks: ClassificationTasks):
+        learner = methods.of(config.KIND)[config.method].learner
+        super().__init__(config, tasks.labelled_by_class() if learner.trains_on_classes else tasks)
 
     def base_model(self) -> keras.Model:
         """A network from images to logits, convolutional or not."""
@@ -83,6 +94,8 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group == "classes":
+            return dict(num_classes=self.tasks.num_classes)
         chosen = super().method_settings(group)
         if group == "inner_loop":
             del chosen["eval_steps"]

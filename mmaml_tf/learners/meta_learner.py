@@ -70,6 +70,8 @@ class MetaLearner(keras.Model):
     takes_embedding = False
     # Whether its inputs are to say what the task is (an oracle's).
     observes_task = False
+    # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
+    trains_on_classes = False
     # The meta-optimizer that a learning rate is meant for.
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 
