@@ -183,7 +183,13 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
         # An oracle's domain gives it other inputs.
-        domains = {run.label: (cast(RegressionDomain, run.domain), run.learner()) for run in runs}
+        domains = {
+            run.label: (cast(RegressionDomain, run.domain), run.learner())
+            for run in runs
+            if run.has_weights
+        }
+        if not domains:
+            return drawn
         return drawn | self.prediction_figures(
             {
                 label: domain.curve_predictions(learner)
