@@ -112,6 +112,9 @@ _COMMON = (
 )
 
 
+# Whose evaluation may take more steps than its training.
+EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
+
 # Settings that the supervised domains share.
 FEW_SHOT = (
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
@@ -133,10 +136,9 @@ FEW_SHOT = (
     absl_flags.DEFINE_integer(
         "eval_queries", None, "Query points per evaluation task (images per class likewise)."
     ),
+    absl_flags.DEFINE_integer("eval_shots", None, "K of evaluation tasks; as in training."),
+    EVAL_STEPS,
 )
-
-# Of the domains whose evaluation takes more steps than their training.
-EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
 
 # Of the domains whose methods may have a task encoder: all, each with encoders of its own.
 ENCODER = absl_flags.DEFINE_string(

@@ -13,7 +13,6 @@ from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 _FLAGS = common.settings(
     *common.FEW_SHOT,
     absl_flags.DEFINE_integer("num_ways", None, "N, classes per task."),
-    common.EVAL_STEPS,
     common.ENCODER,
     absl_flags.DEFINE_enum("network", None, NETWORKS, "Base network; mlp has no convolutions."),
     absl_flags.DEFINE_list("filters", None, "Channels of the base network: 64,64,64,64."),

@@ -285,6 +285,9 @@ class FewShotConfig(RunConfig):
       num_shots: K, support points per task (images per class in classification).
       num_queries: query points of a training task, likewise.
       eval_queries: query points of an evaluation (or validation) task.
+      eval_shots: K of evaluation tasks; None for as many as in training.
+      eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
+        without.
       learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
       context_size: numbers (or channels of an image) that a context vector appends to an input.
     """
@@ -296,6 +299,8 @@ class FewShotConfig(RunConfig):
     num_shots: int
     num_queries: int
     eval_queries: int
+    eval_shots: int | None = None
+    eval_steps: int | None = None
     learned_rates: bool | None = False
     context_size: int | None = None
 
@@ -305,8 +310,8 @@ class FewShotConfig(RunConfig):
         "learned_rates": ("learned_rates",),
         "context": ("context_size",),
     }
-    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value")}
-    EVALUATION = (*RunConfig.EVALUATION, "eval_queries")
+    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps")}
+    EVALUATION = (*RunConfig.EVALUATION, "eval_queries", "eval_shots", "eval_steps")
 
     def __post_init__(self):
         super().__post_init__()
@@ -315,8 +320,16 @@ class FewShotConfig(RunConfig):
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
-        if self.context_size is not None:
-            self.require_at_least("context_size", 1)
+        for field in ("context_size", "eval_shots"):
+            if getattr(self, field) is not None:
+                self.require_at_least(field, 1)
+        if self.eval_steps is not None:
+            self.require_steps("eval_steps", 0)
+
+    @property
+    def shots_at_evaluation(self) -> int:
+        """K of evaluation tasks."""
+        return self.num_shots if self.eval_shots is None else self.eval_shots
 
     @property
     def label(self) -> str:

@@ -18,8 +18,8 @@ class ClassificationConfig(FewShotConfig):
 
     Attributes:
       num_ways: N, classes per task.
-      eval_steps: gradient steps in validation and in the exported model; None for methods without.
-        An evaluation reports every step up to 10, or up to this number if it is larger.
+      eval_steps: gradient steps in validation and in the exported model, too. An evaluation reports
+        every step up to 10, or up to this number if it is larger.
       network: "conv", or "mlp" without convolutions.
       filters: channels (or units) of the base network's blocks.
       encoder: task encoder, by registered name.
@@ -34,7 +34,6 @@ class ClassificationConfig(FewShotConfig):
     """
 
     num_ways: int
-    eval_steps: int | None
     network: str
     filters: tuple[int, ...]
     encoder: str | None = "images"
@@ -47,13 +46,12 @@ class ClassificationConfig(FewShotConfig):
 
     KIND = "classification"
     GROUPS = FewShotConfig.GROUPS | {
-        "inner_loop": ("inner_steps", "inner_lr", "eval_steps"),
         "modulation": ("modulation", "encoder", "encoder_filters", "embedding_units"),
     }
     RESUMABLE = (*RunConfig.RESUMABLE, "task_batching")
     EVALUATION = (*FewShotConfig.EVALUATION, "bn_statistics", "task_batching")
     EXPORT: ClassVar[tuple[str, ...]] = ("bn_statistics", "task_batching")
-    VALIDATION = ("eval_queries", "bn_statistics")
+    VALIDATION = ("eval_queries", "eval_steps", "bn_statistics")
     # Height, width and channels of the data set's images, and how many each class has.
     IMAGE_SHAPE: ClassVar[tuple[int, int, int]]
     IMAGES_PER_CLASS: ClassVar[int]
@@ -66,13 +64,13 @@ class ClassificationConfig(FewShotConfig):
             self.require_at_least("embedding_units", 1)
         self.require_at_least("validation_tasks", 1)
         self.require_at_least("split_seed", 0)
-        if self.eval_steps is not None:
-            self.require_steps("eval_steps", 0)
-        for field in ("num_queries", "eval_queries"):
+        needs = [(name, "num_shots") for name in ("num_queries", "eval_queries")]
+        needs += [("eval_queries", "eval_shots")] * (self.eval_shots is not None)
+        for field, shots in needs:
             self.require(
                 field,
-                self.num_shots + getattr(self, field) <= self.IMAGES_PER_CLASS,
-                f"with --num_shots={self.num_shots} a class needs more than the "
+                getattr(self, shots) + getattr(self, field) <= self.IMAGES_PER_CLASS,
+                f"with --{shots}={getattr(self, shots)} a class needs more than the "
                 f"{self.IMAGES_PER_CLASS} images that it has",
             )
         self.require_one_of("network", NETWORKS)

@@ -98,7 +98,6 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             return dict(num_classes=self.tasks.num_classes)
         chosen = super().method_settings(group)
         if group == "inner_loop":
-            del chosen["eval_steps"]
             return dict(fast_weights="materialised", **chosen)
         if group != "modulation":
             return chosen
@@ -111,8 +110,12 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen classes."""
         config = self.config
-        batches = self._batches(TaskStream.EVALUATION, config.eval_seed, config.eval_tasks)
-        num_steps = None if config.eval_steps is None else max(REPORTED_STEPS, config.eval_steps)
+        batches = self._batches(
+            TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, config.shots_at_evaluation
+        )
+        num_steps = None
+        if config.has("inner_loop"):
+            num_steps = max(REPORTED_STEPS, self.config.eval_steps or 0)
         results = evaluation.measure(learner, accuracy, *batches, num_steps)
         return results.first(config.eval_tasks)
 
@@ -120,7 +123,9 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
         num_tasks = config.validation_tasks
-        sample, num_batches = self._batches(TaskStream.VALIDATION, config.split_seed, num_tasks)
+        sample, num_batches = self._batches(
+            TaskStream.VALIDATION, config.split_seed, num_tasks, config.num_shots
+        )
 
         def last_scores(index: tf.Tensor) -> tf.Tensor:
             scores, _ = evaluation.step_scores(learner, accuracy, sample(index), config.eval_steps)
@@ -139,7 +144,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         return fit.Validation(VALIDATION, score, PICKED_BY)
 
     def _batches(
-        self, stream: TaskStream, seed: int, num_tasks: int
+        self, stream: TaskStream, seed: int, num_tasks: int, num_shots: int
     ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
         """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
         config = self.config
@@ -147,7 +152,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
         def sample(index: tf.Tensor) -> TaskBatch:
             return self.tasks.sample(
-                stream, seed, index, batch_size, config.num_shots, config.eval_queries
+                stream, seed, index, batch_size, num_shots, config.eval_queries
             )
 
         return sample, math.ceil(num_tasks / batch_size)
@@ -179,13 +184,13 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             config.eval_seed,
             0,
             FIGURE_TASKS,
-            config.num_shots,
+            config.shots_at_evaluation,
             config.eval_queries,
         )
         outcome = learner.after_each_step(batch.support, batch.query.x, config.eval_steps)
         probabilities = tf.nn.softmax(outcome.predictions).numpy()[:, :, :: config.eval_queries]
         return episodes(
-            batch.support.x.numpy()[:, :: config.num_shots, ..., 0],
+            batch.support.x.numpy()[:, :: config.shots_at_evaluation, ..., 0],
             batch.query.x.numpy()[:, :: config.eval_queries, ..., 0],
             probabilities[0],
             probabilities[-1],
@@ -195,7 +200,10 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def embedding_figure(self, learner: MetaLearner) -> Figure | None:
         """t-SNE of the embeddings of tasks of one group each; None with too few groups."""
         batch, groups = self.tasks.grouped_tasks(
-            self.config.eval_seed, FIGURE_GROUPS, FIGURE_TASKS_PER_GROUP, self.config.num_shots
+            self.config.eval_seed,
+            FIGURE_GROUPS,
+            FIGURE_TASKS_PER_GROUP,
+            self.config.shots_at_evaluation,
         )
         if len(groups) < 2:
             return None

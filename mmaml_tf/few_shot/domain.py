@@ -73,8 +73,10 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         """What a learner of the domain is told besides: loss, and how it computes."""
 
     def method_settings(self, group: str) -> dict[str, Any]:
-        """The arguments that a method gets for a group of settings that it has: as they are."""
-        return self.config.group(group)
+        """The arguments that a method gets for a group of settings that it has: as they are, but
+        for what the evaluation is told."""
+        settings = self.config.group(group)
+        return {name: value for name, value in settings.items() if name != "eval_steps"}
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""
@@ -105,4 +107,4 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
 
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel."""
-        learner.export(path)
+        learner.export(path, num_steps=self.config.eval_steps)

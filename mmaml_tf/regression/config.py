@@ -67,7 +67,8 @@ class RegressionConfig(FewShotConfig):
         """Activations, which the meta-gradient keeps of every step, and the largest kernel."""
         widths = (1 + self.bias_transformation_size, *self.hidden_units, 1)
         points = self.num_shots * (self.inner_steps or 1) + self.num_queries
-        evaluated = min(self.eval_tasks, EVALUATION_BATCH) * (self.num_shots + self.eval_queries)
+        evaluated = min(self.eval_tasks, EVALUATION_BATCH)
+        evaluated *= self.shots_at_evaluation + self.eval_queries
         width = ("hidden_units", "bias_transformation_size")
         return {
             width: max(a * b for a, b in itertools.pairwise(widths)),
@@ -75,7 +76,7 @@ class RegressionConfig(FewShotConfig):
             ("meta_batch_size", "num_shots", "num_queries", *width): self.meta_batch_size
             * points
             * sum(widths),
-            ("num_shots", "eval_queries", *width): evaluated * max(widths),
+            ("eval_shots", "num_shots", "eval_queries", *width): evaluated * max(widths),
         }
 
 
@@ -136,6 +137,10 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         settings |= dict(
             inner_steps=1,
             inner_lr=0.01,
+            eval_steps=10,
+            num_shots=10,
+            num_queries=10,
+            eval_queries=10,
             hidden_units=(40, 40),
             noise_stddev=0.0,
             bias_transformation_size=0,

@@ -112,12 +112,14 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
                 config.eval_seed,
                 index,
                 batch,
-                config.num_shots,
+                config.shots_at_evaluation,
                 config.eval_queries,
             )
 
         num_batches = math.ceil(config.eval_tasks / batch)
-        results = evaluation.measure(learner, mean_squared_error, sample, num_batches)
+        results = evaluation.measure(
+            learner, mean_squared_error, sample, num_batches, config.eval_steps
+        )
         return results.first(config.eval_tasks, num_modes)
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
@@ -145,16 +147,20 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         number = FIGURE_TASKS_PER_MODE * len(self.config.modes)
         return TaskStream.EVALUATION, self.config.eval_seed, 0, number
 
+    def _shown(self) -> TaskBatch:
+        return self.tasks.sample(*self._shown_tasks, self.config.shots_at_evaluation, num_queries=1)
+
     def curve_predictions(self, learner: MetaLearner) -> np.ndarray:
         """A learner's predictions on GRID in the shown tasks, [S + 1, tasks, N]."""
-        batch = self.tasks.sample(*self._shown_tasks, self.config.num_shots, num_queries=1)
+        batch = self._shown()
         query_x = self.tasks.grid(*self._shown_tasks, GRID)
-        return learner.after_each_step(batch.support, query_x).predictions.numpy()[..., 0]
+        outcome = learner.after_each_step(batch.support, query_x, self.config.eval_steps)
+        return outcome.predictions.numpy()[..., 0]
 
     def prediction_figures(self, predicted: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """`curve_predictions` by label, overlaid: of a single learner before and after adaptation,
         of several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
-        batch = self.tasks.sample(*self._shown_tasks, self.config.num_shots, num_queries=1)
+        batch = self._shown()
         curves = self.tasks.curves(*self._shown_tasks, GRID).numpy()
         before, after = [], []
         for index, (label, values) in enumerate(predicted.items()):
