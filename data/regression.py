@@ -1,7 +1,7 @@
 """Task distribution p(T) of the regression domains: mixtures of function families."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import tensorflow as tf
@@ -110,6 +110,11 @@ class Mixture:
         """Numbers in an x."""
         return 1
 
+    def one_sided(self) -> Self:
+        """The same functions, of whose inputs only the lower half of the range is met."""
+        low, high = self.inputs.low, self.inputs.high
+        return replace(self, inputs=Uniform(low, (low + high) / 2))
+
     def told(self) -> "ToldMixture":
         """The same tasks, whose inputs say which function it is."""
         return ToldMixture(self)
@@ -160,6 +165,10 @@ class ToldMixture:
     def told(self) -> Self:
         """They are."""
         return self
+
+    def one_sided(self) -> "ToldMixture":
+        """See `Mixture.one_sided`."""
+        return ToldMixture(self.mixture.one_sided())
 
     def sample(
         self,

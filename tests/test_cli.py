@@ -111,7 +111,11 @@ def test_every_method_and_number_of_modes(domain, modes, method, in_empty_folder
     assert table[table["mode"] == "all"]["num_tasks"].eq(40).all()
     figures = {path.name for path in (folder / "figures").iterdir()}
     embedded = {"task_embeddings.png"} if method[0] == "mumomaml" and modes > 1 else set()
-    assert figures == {"training.png", "adaptation.png", "predictions.png"} | embedded
+    assert (
+        figures
+        == {"training.png", "adaptation.png", "predictions.png", "predictions_one_sided.png"}
+        | embedded
+    )
     assert (folder / "saved_model" / "saved_model.pb").exists()
     assert list((folder / "tensorboard").rglob("events*"))
     assert pd.read_csv(folder / "metrics.csv")["iteration"].tolist() == [2]

@@ -2,64 +2,27 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import keras
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from mmaml_tf import encoders, methods
-from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
+from mmaml_tf.few_shot.domain import FewShotDomain
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import mlp
 from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
-from mmaml_tf.regression.figures import Prediction, predictions
+from mmaml_tf.regression.shown_tasks import ShownTasks
+from mmaml_tf.regression.tasks import RegressionTasks
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
 METRIC = "mse"
 LABEL = "mean squared error"
-FIGURE_TASKS_PER_MODE = 3
-GRID = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
-
-
-class RegressionTasks(FewShotTasks, Protocol):
-    """What this domain asks of a task distribution (`data.regression.Mixture` has it)."""
-
-    @property
-    def mode_names(self) -> list[str]:
-        """The modes' names."""
-
-    @property
-    def input_size(self) -> int:
-        """Numbers in an x."""
-
-    def told(self) -> "RegressionTasks":
-        """The same tasks, whose inputs say which function it is."""
-
-    def grid(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
-        """Those tasks' inputs at the points x [N]: [tasks, N, input_size]."""
-
-    def curves(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
-        """The noise-free functions of those tasks."""
 
 
 class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
@@ -133,55 +96,19 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         label = self.config.label
         drawn = {
             **comparison_figures({label: metrics}, {label: self.summarise(results)}),
-            **self.prediction_figures({label: self.curve_predictions(learner)}),
         }
+        # Also with all support points in one half of the range ([MAML] Figure 2).
+        for suffix, shown in (("", self._shown()), ("_one_sided", self._shown(one_sided=True))):
+            made = shown.figures({label: shown.predictions(learner)})
+            drawn |= {f"{name}{suffix}": figure for name, figure in made.items()}
         if results.embeddings is not None and len(self.config.modes) > 1:
             drawn["task_embeddings"] = figures.embedding_map(
                 results.embeddings, results.modes, self.config.modes
             )
         return drawn
 
-    @property
-    def _shown_tasks(self) -> tuple[TaskStream, int, int, int]:
-        """The evaluation tasks of figures."""
-        number = FIGURE_TASKS_PER_MODE * len(self.config.modes)
-        return TaskStream.EVALUATION, self.config.eval_seed, 0, number
-
-    def _shown(self) -> TaskBatch:
-        return self.tasks.sample(*self._shown_tasks, self.config.shots_at_evaluation, num_queries=1)
-
-    def curve_predictions(self, learner: MetaLearner) -> np.ndarray:
-        """A learner's predictions on GRID in the shown tasks, [S + 1, tasks, N]."""
-        batch = self._shown()
-        query_x = self.tasks.grid(*self._shown_tasks, GRID)
-        outcome = learner.after_each_step(batch.support, query_x, self.config.eval_steps)
-        return outcome.predictions.numpy()[..., 0]
-
-    def prediction_figures(self, predicted: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-        """`curve_predictions` by label, overlaid: of a single learner before and after adaptation,
-        of several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
-        batch = self._shown()
-        curves = self.tasks.curves(*self._shown_tasks, GRID).numpy()
-        before, after = [], []
-        for index, (label, values) in enumerate(predicted.items()):
-            style = ":" if len(predicted) == 1 else "-"
-            before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
-            adapted = f"{label}, {len(values) - 1} steps"
-            after.append(Prediction(adapted, values[-1], f"C{index}", "-"))
-
-        def figure(predicted: Sequence[Prediction]) -> Figure:
-            return predictions(
-                GRID,
-                curves,
-                batch.support,
-                self.config.modes,
-                batch.mode.numpy(),
-                predicted,
-            )
-
-        if len(predicted) == 1:
-            return {"predictions": figure(before + after)}
-        return {"predictions_before": figure(before), "predictions": figure(after)}
+    def _shown(self, one_sided: bool = False) -> ShownTasks:
+        return ShownTasks(self.tasks.one_sided() if one_sided else self.tasks, self.config)
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
@@ -189,19 +116,12 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
         # An oracle's domain gives it other inputs.
-        domains = {
-            run.label: (cast(RegressionDomain, run.domain), run.learner())
+        predicted = {
+            run.label: cast(RegressionDomain, run.domain)._shown().predictions(run.learner())
             for run in runs
             if run.has_weights
         }
-        if not domains:
-            return drawn
-        return drawn | self.prediction_figures(
-            {
-                label: domain.curve_predictions(learner)
-                for label, (domain, learner) in domains.items()
-            }
-        )
+        return drawn | (self._shown().figures(predicted) if predicted else {})
 
 
 def comparison_figures(
