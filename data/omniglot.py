@@ -69,11 +69,11 @@ class Episodes:
         character_seed, turn_seed, drawing_seed = tf.unstack(
             tf.random.split(seed, 3, alg=GENERATOR)
         )
-        character = _distinct(character_seed, [num_tasks], self.num_characters, num_ways)
+        character = distinct(character_seed, [num_tasks], self.num_characters, num_ways)
         turns = tf.random.stateless_uniform(
             [num_tasks, num_ways], turn_seed, 0, ROTATIONS, tf.int32, alg=GENERATOR
         )
-        drawing = _distinct(drawing_seed, [num_tasks, num_ways], DRAWINGS, num_shots + num_queries)
+        drawing = distinct(drawing_seed, [num_tasks, num_ways], DRAWINGS, num_shots + num_queries)
         classes = character * ROTATIONS + turns
         rows = classes[..., None] * DRAWINGS + drawing
         labels = classes if class_labels else tf.tile(tf.range(num_ways)[None], [num_tasks, 1])
@@ -90,11 +90,19 @@ class Episodes:
         )
 
 
-def _distinct(seed: tf.Tensor, shape: list[int], limit: int, count: int) -> tf.Tensor:
-    """`count` different integers below `limit`, in random order: [*shape, count] int32."""
+def distinct(
+    seed: tf.Tensor, shape: list[int], limit: int, count: int, limits: tf.Tensor | None = None
+) -> tf.Tensor:
+    """`count` different integers below `limit`, in random order: [*shape, count] int32.
+
+    `limits`, [*shape], are limits of each place's own, none of them above `limit`.
+    """
     bits = tf.random.stateless_uniform([*shape, limit], seed, None, None, tf.int32, alg=GENERATOR)
     # The bits that a uniform float is made of, and in its order; XLA makes other floats of them.
-    return tf.math.top_k(tf.bitwise.bitwise_and(bits, (1 << 23) - 1), count).indices
+    ranks = tf.bitwise.bitwise_and(bits, (1 << 23) - 1)
+    if limits is not None:
+        ranks = tf.where(tf.range(limit) < limits[..., None], ranks, -1)
+    return tf.math.top_k(ranks, count).indices
 
 
 class OmniglotTasks:

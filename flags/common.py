@@ -120,6 +120,9 @@ FEW_SHOT = (
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
     absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
     absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
+    absl_flags.DEFINE_float(
+        "meta_clip_value", None, "Limit of each meta-gradient element; 0 for none."
+    ),
     absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."

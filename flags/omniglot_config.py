@@ -25,7 +25,6 @@ class OmniglotConfig(ClassificationConfig):
     train_characters: int
     validation_characters: int
 
-    IMAGE_SHAPE = (28, 28, 1)
     IMAGES_PER_CLASS = 20  # so many people drew every character
     RESUMABLE = (*ClassificationConfig.RESUMABLE, "data_dir")
     EVALUATION = (*ClassificationConfig.EVALUATION, "data_dir")
@@ -35,6 +34,11 @@ class OmniglotConfig(ClassificationConfig):
         super().__post_init__()
         for field in ("train_characters", "validation_characters"):
             self.require_at_least(field, 1)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See `ClassificationConfig`."""
+        return (28, 28, 1)
 
     def elsewhere(self) -> Self:
         """A data_dir that is not on this machine gives way to the default."""

@@ -281,6 +281,7 @@ class FewShotConfig(RunConfig):
       meta_lr: learning rate of the meta-optimiser.
       lr_schedule: of meta_lr over the run; "cosine" decays it to zero.
       meta_clip_norm: limit of the meta-gradient norm of theta and omega; None for none.
+      meta_clip_value: limit of each of its elements; None for none.
       jit_compile: compile the meta-step with XLA.
       num_shots: K, support points per task (images per class in classification).
       num_queries: query points of a training task, likewise.
@@ -299,6 +300,7 @@ class FewShotConfig(RunConfig):
     num_shots: int
     num_queries: int
     eval_queries: int
+    meta_clip_value: float | None = None
     eval_shots: int | None = None
     eval_steps: int | None = None
     learned_rates: bool | None = False
@@ -316,7 +318,7 @@ class FewShotConfig(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("meta_lr")
-        self.require_limits("meta_clip_norm")
+        self.require_limits("meta_clip_norm", "meta_clip_value")
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)

@@ -54,7 +54,7 @@ def test_an_oracle_is_told_the_function():
     learner = domain.build_learner()
     assert isinstance(learner, Oracle)
     assert learner.network.model.input_shape == (None, 1 + (1 + 2) + (1 + 2))
-    assert domain._shown().predictions(learner).shape == (3, 6, 201)
+    assert domain._shown().predictions(learner).shape == (1, 6, 201)
 
 
 def test_finetune_trains_on_all_classes(tmp_path):

@@ -18,13 +18,13 @@ from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_named
 from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.networks.models import conv_net, pixel_mlp
+from mmaml_tf.networks.models import conv_net, max_pool_net, pixel_mlp
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 from mmaml_tf.training import fit
 
-MODELS = {"conv": conv_net, "mlp": pixel_mlp}
+MODELS = {"conv": conv_net, "max_pool": max_pool_net, "mlp": pixel_mlp}
 METRIC = "accuracy"
 VALIDATION = "validation_accuracy"
 # Validations whose mean picks the model: the error of one is as large as what is left to gain.
@@ -94,6 +94,8 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group == "modes":
+            return dict(num_modes=len(self.config.mode_names))
         if group == "classes":
             return dict(num_classes=self.tasks.num_classes)
         chosen = super().method_settings(group)
@@ -117,7 +119,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         if config.has("inner_loop"):
             num_steps = max(REPORTED_STEPS, self.config.eval_steps or 0)
         results = evaluation.measure(learner, accuracy, *batches, num_steps)
-        return results.first(config.eval_tasks)
+        return results.first(config.eval_tasks, len(config.mode_names))
 
     def validation(self, learner: MetaLearner) -> fit.Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
@@ -148,7 +150,8 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
         """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
         config = self.config
-        batch_size = min(num_tasks, EVALUATION_BATCH)
+        modes = len(config.mode_names)
+        batch_size = min(num_tasks, EVALUATION_BATCH // modes * modes)
 
         def sample(index: tf.Tensor) -> TaskBatch:
             return self.tasks.sample(
@@ -159,7 +162,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
         """The rows of evaluation.csv."""
-        return evaluation.summarise(results, ["all"], METRIC)
+        return evaluation.summarise(results, self.config.mode_names, METRIC)
 
     def run_figures(
         self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame
@@ -183,15 +186,15 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             TaskStream.EVALUATION,
             config.eval_seed,
             0,
-            FIGURE_TASKS,
+            FIGURE_TASKS * len(config.mode_names),
             config.shots_at_evaluation,
             config.eval_queries,
         )
         outcome = learner.after_each_step(batch.support, batch.query.x, config.eval_steps)
         probabilities = tf.nn.softmax(outcome.predictions).numpy()[:, :, :: config.eval_queries]
         return episodes(
-            batch.support.x.numpy()[:, :: config.shots_at_evaluation, ..., 0],
-            batch.query.x.numpy()[:, :: config.eval_queries, ..., 0],
+            _shown(batch.support.x[:, :: config.shots_at_evaluation]),
+            _shown(batch.query.x[:, :: config.eval_queries]),
             probabilities[0],
             probabilities[-1],
             len(probabilities) - 1,
@@ -220,6 +223,11 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel of class probabilities, for any number of images."""
         learner.export(path, activation="softmax", num_steps=self.config.eval_steps)
+
+
+def _shown(images: tf.Tensor) -> np.ndarray:
+    """Gray images without their one channel, as Matplotlib takes them."""
+    return images.numpy()[..., 0] if images.shape[-1] == 1 else images.numpy()
 
 
 def comparison_figures(

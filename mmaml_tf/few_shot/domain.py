@@ -58,6 +58,7 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         learner = method.learner(
             self.base_model(),
             meta_clip_norm=config.meta_clip_norm,
+            meta_clip_value=config.meta_clip_value,
             **self.learner_options(),
             **{name: value for group in settings for name, value in group.items()},
         )

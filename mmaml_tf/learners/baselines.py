@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mmaml_tf.learners.gradient_based import GradientBased
@@ -17,7 +18,7 @@ class Pretrained(GradientBased):
     Args: see `GradientBased`; the steps are those of the fine-tuning.
     """
 
-    SETTINGS = ("inner_loop",)
+    SETTINGS: tuple[str, ...] = ("inner_loop",)
 
     def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of all of a task's points, none of them known to be its: [tasks], twice."""
@@ -29,9 +30,16 @@ class Pretrained(GradientBased):
 
 @register("oracle", "regression")
 class Oracle(Pretrained):
-    """`Pretrained`, told which function it is: its inputs are [x, parameters of the task]."""
+    """Told which function it is: its inputs are [x, parameters of the task], and it takes no steps.
 
+    Args: see `MetaLearner`.
+    """
+
+    SETTINGS = ()
     observes_task = True
+
+    def __init__(self, model: keras.Model, **settings: Any):
+        super().__init__(model, inner_steps=0, **settings)
 
 
 @register("random", "regression", "classification")

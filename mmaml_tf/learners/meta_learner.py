@@ -47,6 +47,7 @@ class MetaLearner(keras.Model):
       metric: likewise, such as "accuracy"; what `evaluate` and `fit`'s validation report besides.
       meta_clip_norm: global-norm limit of the meta-gradient, for each of `parameter_groups`; None
         for none.
+      meta_clip_value: limit of each of its elements; None for none.
       task_batching: compute all tasks at once ("batched"), or one after the other ("map"), which is
         faster for convolutions on a CPU; the results are the same.
       bn_statistics: batch norm normalises queries by the query set itself ("transductive", as in
@@ -82,6 +83,7 @@ class MetaLearner(keras.Model):
         loss: Any = "mse",
         metric: Any = None,
         meta_clip_norm: float | None = None,
+        meta_clip_value: float | None = None,
         task_batching: str = "batched",
         bn_statistics: str = "transductive",
         modulation: Modulation | None = None,
@@ -109,6 +111,7 @@ class MetaLearner(keras.Model):
         self.metric_tracker = keras.metrics.Mean(name="metric")
         self.targets = targets_of(loss, model, num_ways)
         self.meta_clip_norm = meta_clip_norm
+        self.meta_clip_value = meta_clip_value
         self.map_tasks = task_batching == "map"
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
         self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
@@ -249,7 +252,11 @@ class MetaLearner(keras.Model):
                     )
 
     def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Scales a group's gradients down to the global norm `meta_clip_norm` at most."""
+        """Clamps a group's gradients to `meta_clip_value`, and scales them down to the global norm
+        `meta_clip_norm` at most."""
+        if self.meta_clip_value is not None:
+            limit = self.meta_clip_value
+            gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
         if self.meta_clip_norm is None:
             return gradients
         return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
@@ -271,14 +278,19 @@ class MetaLearner(keras.Model):
         """
         tau, embedding = self.modulate(support)
 
-        def predictions(support: Examples, query_x: tf.Tensor, tau: Tau) -> tf.Tensor:
+        def predictions(
+            support: Examples, query_x: tf.Tensor, tau: Tau, mode: tf.Tensor | None
+        ) -> tf.Tensor:
             return tf.stack([f(query_x) for f in self.predictors(support, tau, num_steps, mode)])
 
-        if self.map_tasks:
-            dtype = self.network.compute_dtype
-            mapped = mapped_predictions(predictions, support, query_x, tau, dtype)
-            return Adaptation(mapped, embedding)
-        return Adaptation(predictions(support, query_x, tau), embedding)
+        if not self.map_tasks:
+            return Adaptation(predictions(support, query_x, tau, mode), embedding)
+        if self.asks_for_modes and mode is None:
+            each = tf.shape(support.x)[0] // self.network.num_groups
+            mode = tf.repeat(tf.range(self.network.num_groups), each)
+        dtype = self.network.compute_dtype
+        mapped = mapped_predictions(predictions, support, query_x, tau, mode, dtype)
+        return Adaptation(mapped, embedding)
 
     def adapt(
         self,
