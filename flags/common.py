@@ -127,6 +127,9 @@ FEW_SHOT = (
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
     ),
+    absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
+    absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
+    absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),
     absl_flags.DEFINE_integer(
         "context_size", None, "Numbers (or image channels) that context appends to an input."
     ),

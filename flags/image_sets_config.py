@@ -86,6 +86,9 @@ def paper_settings(
         first_order=False,
         learned_rates=False,
         context_size=3,
+        width=64,
+        depth=4,
+        heads=4,
         inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=None,
@@ -116,7 +119,11 @@ def paper_settings(
     )
     if method == "random":
         settings |= UNTRAINED
-    return ImageSetsConfig.for_method(settings)
+    settings = ImageSetsConfig.for_method(settings)
+    if settings["inner_steps"] is None:
+        # One task after the other pays where every task has weights of its own.
+        settings |= dict(task_batching="batched")
+    return settings
 
 
 def quick_settings(method: str) -> dict[str, Any]:

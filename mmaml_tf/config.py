@@ -290,6 +290,7 @@ class FewShotConfig(RunConfig):
       eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
         without.
       learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
+      width, depth, heads: of a transformer: of its tokens, how many blocks, of each attention.
       context_size: numbers (or channels of an image) that a context vector appends to an input.
     """
 
@@ -305,12 +306,16 @@ class FewShotConfig(RunConfig):
     eval_steps: int | None = None
     learned_rates: bool | None = False
     context_size: int | None = None
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
 
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr"),
         "meta_gradient": ("first_order",),
         "learned_rates": ("learned_rates",),
         "context": ("context_size",),
+        "transformer": ("width", "depth", "heads"),
     }
     OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps")}
     EVALUATION = (*RunConfig.EVALUATION, "eval_queries", "eval_shots", "eval_steps")
@@ -322,11 +327,13 @@ class FewShotConfig(RunConfig):
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
-        for field in ("context_size", "eval_shots"):
+        for field in ("context_size", "eval_shots", "width", "depth", "heads"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.eval_steps is not None:
             self.require_steps("eval_steps", 0)
+        if self.width is not None and self.heads is not None:
+            self.require("heads", self.width % self.heads == 0, f"must divide --width={self.width}")
 
     @property
     def shots_at_evaluation(self) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders, methods
+from mmaml_tf import encoders
 from mmaml_tf.few_shot.domain import FewShotDomain
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
@@ -36,15 +36,16 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     STEPS_PER_CALL = 20
 
     def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
-        learner = methods.of(config.KIND)[config.method].learner
-        super().__init__(config, tasks.told() if learner.observes_task else tasks)
+        super().__init__(config, tasks)
+        if self.learner_class.observes_task:
+            self.tasks = tasks.told()
 
     def base_model(self) -> keras.Model:
         """An MLP from x to y."""
         return mlp(
             self.tasks.input_size,
             self.config.hidden_units,
-            output_units=1,
+            output_units=None if self.learner_class.takes_embedding else 1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             bias_transformation_size=self.config.bias_transformation_size,
         )
@@ -55,6 +56,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group == "outputs":
+            return dict(num_outputs=1)
         if group == "modes":
             return dict(num_modes=len(self.config.modes))
         chosen = super().method_settings(group)
