@@ -86,6 +86,8 @@ def paper_settings(
         first_order=False,
         learned_rates=False,
         context_size=3,
+        inner_optimizer="adam",
+        inner_batch_size=10,
         width=64,
         depth=4,
         heads=4,

@@ -26,6 +26,7 @@ _NAMES = {
     "MetaSGD": "learners.meta_sgd",
     "ANIL": "learners.anil",
     "Context": "learners.context",
+    "Reptile": "learners.reptile",
     "ProtoNet": "learners.protonet",
     "MatchingNetworks": "learners.matching",
     "InContext": "learners.in_context",

@@ -189,6 +189,14 @@ class MetaLearner(keras.Model):
             )
         return history
 
+    @property
+    def iteration(self) -> tf.Tensor:
+        """How many meta-steps have been made: int32."""
+        optimizer = getattr(self, "optimizer", None)
+        return (
+            tf.zeros([], tf.int32) if optimizer is None else tf.cast(optimizer.iterations, "int32")
+        )
+
     def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
         """The modulation parameters tau and the task embedding v; (None, None) without."""
         return None, None

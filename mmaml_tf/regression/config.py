@@ -90,6 +90,17 @@ INNER_CLIP_NORMS |= dict.fromkeys(("meta_sgd", "anil", "context"), 100.0)
 INNER_RATES = {"context": 0.1}
 
 
+# Theirs are for sine waves of 50 points. Here, after 6,000 iterations on two modes, the error of
+# SGD at 0.003 was 3.88, at 0.01 4.25, of Adam at 0.01 4.22.
+REPTILE = dict(
+    meta_lr=1.0,
+    lr_schedule="linear",
+    meta_clip_norm=None,
+    inner_lr=0.003,
+    inner_optimizer="sgd",
+)
+
+
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
     """The paper's settings ([MuMoMAML] 4.1, [2019 code]; the sinusoid: [MAML] 5.1).
 
@@ -115,6 +126,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         first_order=False,
         learned_rates=False,
         context_size=5,
+        inner_optimizer="adam",
+        inner_batch_size=10,
         width=64,
         depth=4,
         heads=4,
@@ -149,6 +162,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
             bias_transformation_size=0,
             meta_clip_norm=None,
         )
+    if method == "reptile":
+        settings |= REPTILE
     if method in INNER_RATES:
         settings |= dict(inner_lr=INNER_RATES[method])
     if method == "random":
