@@ -128,6 +128,16 @@ FEW_SHOT = (
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
     ),
+    absl_flags.DEFINE_integer(
+        "multi_step_iterations",
+        None,
+        "maml_plus_plus: while query losses after earlier steps count, too; 0 for never.",
+    ),
+    absl_flags.DEFINE_integer(
+        "first_order_iterations", None, "maml_plus_plus: at first without second derivatives."
+    ),
+    absl_flags.DEFINE_bool("rates_per_step", None, "maml_plus_plus: a rate per layer and step."),
+    absl_flags.DEFINE_bool("norm_per_step", None, "maml_plus_plus: batch norm's scales per step."),
     absl_flags.DEFINE_enum(
         "inner_optimizer", None, INNER_OPTIMIZERS, "Of reptile's steps; adam is without momentum."
     ),

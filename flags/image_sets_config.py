@@ -86,6 +86,10 @@ def paper_settings(
         first_order=False,
         learned_rates=False,
         context_size=3,
+        multi_step_iterations=5_000,
+        first_order_iterations=0,
+        rates_per_step=True,
+        norm_per_step=True,
         inner_optimizer="adam",
         inner_batch_size=10,
         width=64,
@@ -119,6 +123,8 @@ def paper_settings(
         split_seed=0,
         validation_tasks=200 * max(1, len(modes)),
     )
+    if method == "maml_plus_plus":
+        settings |= dict(eval_steps=5, lr_schedule="cosine")
     if method == "random":
         settings |= UNTRAINED
     settings = ImageSetsConfig.for_method(settings)

@@ -69,6 +69,10 @@ def paper_settings(
         first_order=False,
         learned_rates=False,
         context_size=3,
+        multi_step_iterations=5_000,
+        first_order_iterations=0,
+        rates_per_step=True,
+        norm_per_step=True,
         inner_optimizer="adam",
         inner_batch_size=10,
         width=64,
@@ -102,6 +106,8 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
+    if method == "maml_plus_plus":  # [MAML++] 5: five steps in all settings
+        settings |= dict(inner_steps=5, inner_lr=0.1, eval_steps=5, lr_schedule="cosine")
     if method == "reptile":
         settings |= reptile_settings(num_ways, num_shots)
     if method in ("finetune", "random"):  # whose fine-tuning takes 15 updates ([MAML] 5.2)

@@ -26,6 +26,7 @@ _NAMES = {
     "MetaSGD": "learners.meta_sgd",
     "ANIL": "learners.anil",
     "Context": "learners.context",
+    "MAMLPlusPlus": "learners.maml_plus_plus",
     "Reptile": "learners.reptile",
     "ProtoNet": "learners.protonet",
     "MatchingNetworks": "learners.matching",

@@ -291,6 +291,8 @@ class FewShotConfig(RunConfig):
       eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
         without.
       learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
+      multi_step_iterations, first_order_iterations, rates_per_step, norm_per_step: MAML++'s
+        measures (`learners.maml_plus_plus`).
       inner_optimizer: of Reptile's inner steps, by name.
       inner_batch_size: points (images) of each of its steps.
       width, depth, heads: of a transformer: of its tokens, how many blocks, of each attention.
@@ -309,6 +311,10 @@ class FewShotConfig(RunConfig):
     eval_steps: int | None = None
     learned_rates: bool | None = False
     context_size: int | None = None
+    multi_step_iterations: int | None = None
+    first_order_iterations: int | None = None
+    rates_per_step: bool | None = None
+    norm_per_step: bool | None = None
     inner_optimizer: str | None = None
     inner_batch_size: int | None = None
     width: int | None = None
@@ -320,6 +326,12 @@ class FewShotConfig(RunConfig):
         "meta_gradient": ("first_order",),
         "learned_rates": ("learned_rates",),
         "context": ("context_size",),
+        "measures": (
+            "multi_step_iterations",
+            "first_order_iterations",
+            "rates_per_step",
+            "norm_per_step",
+        ),
         "mini_batches": ("inner_optimizer", "inner_batch_size"),
         "transformer": ("width", "depth", "heads"),
     }
@@ -335,6 +347,9 @@ class FewShotConfig(RunConfig):
             self.require_at_least(field, 1)
         if self.inner_optimizer is not None:
             self.require_one_of("inner_optimizer", INNER_OPTIMIZERS)
+        for field in ("multi_step_iterations", "first_order_iterations"):
+            if getattr(self, field) is not None:
+                self.require_at_least(field, 0)
         sizes = ("context_size", "eval_shots", "inner_batch_size", "width", "depth", "heads")
         for field in sizes:
             if getattr(self, field) is not None:

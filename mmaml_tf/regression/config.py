@@ -84,7 +84,7 @@ class RegressionConfig(FewShotConfig):
 # (benchmarks/percentiles.py); Multi-MAML's steps start from larger errors.
 INNER_CLIP_NORMS = {"multi_maml": 450.0, "mumomaml": 100.0}
 # As MuMoMAML's, where no paper has these tasks (choice).
-INNER_CLIP_NORMS |= dict.fromkeys(("meta_sgd", "anil", "context"), 100.0)
+INNER_CLIP_NORMS |= dict.fromkeys(("meta_sgd", "maml_plus_plus", "anil", "context"), 100.0)
 # A context vector is few numbers that start far from the loss: of 0.01, 0.1 and 1, the rate with
 # the lowest error on two modes after 6,000 iterations (1.11, 0.88, 0.93).
 INNER_RATES = {"context": 0.1}
@@ -126,6 +126,10 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         first_order=False,
         learned_rates=False,
         context_size=5,
+        multi_step_iterations=5_000,
+        first_order_iterations=0,
+        rates_per_step=True,
+        norm_per_step=True,
         inner_optimizer="adam",
         inner_batch_size=10,
         width=64,
@@ -162,6 +166,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
             bias_transformation_size=0,
             meta_clip_norm=None,
         )
+    if method == "maml_plus_plus":
+        settings |= dict(lr_schedule="cosine", first_order_iterations=5_000)
     if method == "reptile":
         settings |= REPTILE
     if method in INNER_RATES:
