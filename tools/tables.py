@@ -53,6 +53,20 @@ REGRESSION: tuple[tuple[str, dict[int, str], str], ...] = (
     ("oracle", {}, "oracle-seed0"),
 )
 REGRESSION_PAPERS = {2: "MuMoMAML", 3: "MuMoMAML", 5: "MMAML"}
+# [MAML]: Table 2 for K = 5, the others, up to nine steps, read from Figures 3 and 6.
+SINUSOID_SHOTS, SINUSOID_STEPS = (5, 10, 20), (1, 5, 10)
+SINUSOID = (
+    (
+        "MAML",
+        "maml",
+        (("0.67", "0.38", "0.35"), ("0.41", "0.155", ""), ("0.26", "0.08", "")),
+    ),
+    (
+        "pretrained, fine-tuned",
+        "pretrained",
+        (("2.41", "2.23", "2.19"), ("2.32", "1.91", ""), ("2.13", "1.59", "")),
+    ),
+)
 RETURNS = (
     ("MuMoMAML, FiLM", "mumomaml-film-seed0"),
     ("MAML", "maml-seed0"),
@@ -120,6 +134,23 @@ def regression() -> str:
     return markdown.table(head, rows)
 
 
+def sinusoid() -> str:
+    """[MAML] Figure 3 and Table 2: one training, other numbers of points and steps."""
+    head = ["method"]
+    head += [f"K = {k}, {n} step{'s' * (n > 1)}" for k in SINUSOID_SHOTS for n in SINUSOID_STEPS]
+    rows = []
+    for label, run, papers in SINUSOID:
+        row = [label]
+        for shots, papers_of in zip(SINUSOID_SHOTS, papers, strict=True):
+            folder = f"sinusoid/{run}" + ("" if shots == 10 else f"-k{shots}") + "-seed0"
+            ours = cells(folder, 3)
+            for steps, paper in zip(SINUSOID_STEPS, papers_of, strict=True):
+                shown = linked(ours[steps], folder) if steps < len(ours) else NOT_RUN
+                row.append(f"{shown}; paper {paper}" if paper else shown)
+        rows.append(row)
+    return markdown.table(head, rows)
+
+
 def returns(domain: str) -> str:
     """Mean returns in a reinforcement-learning domain, after every update."""
     head = ["method", "after modulation", "1 update", "2 updates", "3 updates"]
@@ -166,7 +197,7 @@ def cheetah_speed() -> str:
     return returns("cheetah_speed")
 
 
-TABLES = (regression, navigation, cheetah_location, cheetah_speed, omniglot)
+TABLES = (sinusoid, regression, navigation, cheetah_location, cheetah_speed, omniglot)
 
 
 def updated(text: str) -> str:

@@ -119,10 +119,12 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
         # An oracle's domain gives it other inputs.
+        domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
+        shots = self.config.shots_at_evaluation
         predicted = {
-            run.label: cast(RegressionDomain, run.domain)._shown().predictions(run.learner())
+            run.label: domains[run.label]._shown().predictions(run.learner())
             for run in runs
-            if run.has_weights
+            if run.has_weights and domains[run.label].config.shots_at_evaluation == shots
         }
         return drawn | (self._shown().figures(predicted) if predicted else {})
 
