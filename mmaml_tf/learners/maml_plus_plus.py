@@ -10,7 +10,7 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import TaskWeights
 from mmaml_tf.layers.gradients import Gradient
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.inner_loop import InnerLoop, TaskLoss
 from mmaml_tf.learners.meta_learner import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.networks.task_network import TaskNetwork
@@ -31,6 +31,20 @@ class ScheduledLoop(InnerLoop):
     second_order: float | tf.Tensor = 1.0
     index: int = 0
 
+    def gradients(
+        self,
+        network: TaskNetwork,
+        fast: list[Any],
+        tau: list[tf.Tensor] | None,
+        x: tf.Tensor,
+        loss: TaskLoss,
+    ) -> tuple[list[Gradient], tf.Tensor]:
+        """See `InnerLoop`; without second derivatives, the limit of their norm has none either."""
+        gradients, losses = super().gradients(network, fast, tau, x, loss)
+        if not isinstance(self.second_order, float):
+            gradients = [gradient.with_derivatives(self.second_order) for gradient in gradients]
+        return gradients, losses
+
     def updated(
         self,
         network: TaskNetwork,
@@ -39,8 +53,6 @@ class ScheduledLoop(InnerLoop):
         step_size: tf.Tensor,
     ) -> list[Any]:
         """See `InnerLoop`; of steps beyond the trained ones, the last one's rates count."""
-        if not isinstance(self.second_order, float):
-            gradients = [gradient.with_derivatives(self.second_order) for gradient in gradients]
         if not self.rates:
             return super().updated(network, fast, gradients, step_size)
         last = self.rates[0].shape[0] - 1
@@ -83,22 +95,20 @@ class MAMLPlusPlus(GradientBased):
         norm_per_step: bool = True,
         **settings: Any,
     ):
+        # Its rates are per step and layer, those per weight not there.
+        super().__init__(model, learned_rates=False, **settings)
+        plan = self.network.plan
         norms = [
             layer
-            for layer in model.layers
-            if norm_per_step
-            and isinstance(layer, keras.layers.BatchNormalization)
-            and layer.trainable_variables
+            for layer in plan.layers
+            if norm_per_step and isinstance(layer, keras.layers.BatchNormalization)
         ]
-        if norms:
-            others = [layer for layer in model.layers if layer.trainable_variables]
-            settings["adapts"] = [layer.name for layer in others if layer not in norms]
-        super().__init__(model, **settings)
+        plan.adapting = [layer for layer in plan.adapting if layer not in norms]
         self.multi_step_iterations = multi_step_iterations
         self.first_order_iterations = first_order_iterations
         steps = self.inner_loop.num_steps
         self.step_rates = []
-        if rates_per_step:
+        if rates_per_step and steps > 0:
             alpha = self.inner_loop.learning_rate
             self.step_rates = [
                 self.add_weight(
@@ -107,9 +117,9 @@ class MAMLPlusPlus(GradientBased):
                     # Keras's Constant rounds to float32.
                     initializer=lambda shape, dtype: tf.fill(shape, tf.constant(alpha, dtype)),
                 )
-                for layer in self.network.plan.adapting
+                for layer in plan.adapting
             ]
-        # The first step's are the model's own.
+        # The first step's are the model's own: a single step has no others.
         self.later_norms = {
             layer.name: [
                 [
@@ -123,6 +133,7 @@ class MAMLPlusPlus(GradientBased):
                 for step in range(1, steps)
             ]
             for layer in norms
+            if steps > 1
         }
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
@@ -169,6 +180,10 @@ class MAMLPlusPlus(GradientBased):
             is_early = self.iteration < self.multi_step_iterations
             losses = tf.cond(is_early, of_all_steps, lambda: losses)
         return losses, losses if support_losses is None else support_losses
+
+    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `MetaLearner`."""
+        return super().meta_loss(batch)
 
     def trajectory(
         self,

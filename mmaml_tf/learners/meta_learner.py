@@ -322,12 +322,16 @@ class MetaLearner(keras.Model):
 
     def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Keras's `evaluate`: query loss (and the metric) after the steps, support loss before."""
-        logs = self._running_means(*self.meta_loss(batch))
+        logs = self._running_means(*self.test_loss(batch))
         if self.task_metric is not None:
             predicted = self.after_each_step(batch.support, batch.query.x).predictions[-1]
             self.metric_tracker.update_state(self.task_metric(batch.query.y, predicted))
             logs["metric"] = self.metric_tracker.result()
         return logs
+
+    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `test_step` reports: `meta_loss`, where that is the loss after all steps."""
+        return self.meta_loss(batch)
 
     def predict(self, *arguments: Any, **options: Any) -> NoReturn:
         """There is nothing to predict with before it adapted.
