@@ -36,6 +36,10 @@ def learner_of(model, iteration=0, **settings):
     return learner
 
 
+def in_graph(learner, batch):
+    return tf.function(learner.meta_gradients)(batch)
+
+
 def generic(learner, seed=0):
     rng = np.random.default_rng(seed)
     for variable in learner.trainable_variables:
@@ -83,14 +87,18 @@ def test_meta_gradient_is_the_difference_quotient(float64, make, iteration, batc
     assert len(group) == len(learner.trainable_variables)
 
 
+@pytest.mark.parametrize(
+    "run",
+    [lambda learner, batch: learner.meta_gradients(batch), in_graph],
+    ids=["eager", "graph"],
+)
+@pytest.mark.parametrize("batching", ["batched", "map"])
 @pytest.mark.parametrize("limit", [None, 0.5], ids=["unclipped", "clipped"])
-def test_first_order_before_second(float64, limit):
+def test_first_order_before_second(float64, limit, batching, run):
     """The limit, too: it is a function of the gradients."""
     model, batch = curves()
-    settings = OFF | dict(first_order_iterations=10, inner_clip_norm=limit)
-    early, late = (
-        learner_of(model, iteration, **settings).meta_gradients(batch) for iteration in (9, 10)
-    )
+    settings = OFF | dict(first_order_iterations=10, inner_clip_norm=limit, task_batching=batching)
+    early, late = (run(learner_of(model, iteration, **settings), batch) for iteration in (9, 10))
     for found, first_order in ((early, True), (late, False)):
         maml = mm.MAML(model, first_order=first_order, inner_clip_norm=limit, **STEPS)
         expected = maml.meta_gradients(batch)

@@ -1,6 +1,7 @@
 """MAML++: measures that make MAML train more easily. [MAML++]"""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import TaskWeights
 from mmaml_tf.layers.gradients import Gradient
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.inner_loop import InnerLoop, TaskLoss
+from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.learners.meta_learner import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.networks.task_network import TaskNetwork
@@ -19,31 +20,15 @@ from mmaml_tf.tasks import Examples, TaskBatch
 
 @dataclasses.dataclass(frozen=True)
 class ScheduledLoop(InnerLoop):
-    """The inner loop with rates per step and layer, and second derivatives that come later.
+    """The inner loop with rates per step and layer.
 
     Attributes:
       rates: alpha of every step [S], one per layer that adapts; empty for `learning_rate`.
-      second_order: one, or zero while second derivatives are left out.
       index: of the next step.
     """
 
     rates: Sequence[keras.Variable] = ()
-    second_order: float | tf.Tensor = 1.0
     index: int = 0
-
-    def gradients(
-        self,
-        network: TaskNetwork,
-        fast: list[Any],
-        tau: list[tf.Tensor] | None,
-        x: tf.Tensor,
-        loss: TaskLoss,
-    ) -> tuple[list[Gradient], tf.Tensor]:
-        """See `InnerLoop`; without second derivatives, the limit of their norm has none either."""
-        gradients, losses = super().gradients(network, fast, tau, x, loss)
-        if not isinstance(self.second_order, float):
-            gradients = [gradient.with_derivatives(self.second_order) for gradient in gradients]
-        return gradients, losses
 
     def updated(
         self,
@@ -153,16 +138,27 @@ class MAMLPlusPlus(GradientBased):
         early = left / steps
         return [early] * (steps - 1) + [1 - (steps - 1) * early]
 
-    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def meta_gradients(
+        self, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """See `MetaLearner`. Two graphs, of which one runs: leaving second derivatives out by a
+        factor of zero would cost as much as having them."""
+        second = functools.partial(self.gradients_of, self.meta_loss, batch)
+        if self.first_order_iterations == 0:
+            return second()
+        first = functools.partial(
+            self.gradients_of, functools.partial(self.meta_loss, first_order=True), batch
+        )
+        return tf.cond(self.iteration < self.first_order_iterations, first, second)
+
+    def meta_loss(
+        self, batch: TaskBatch, tau: Tau = None, first_order: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `GradientBased`; at first the query loss after every step counts."""
         steps = self.inner_loop.num_steps
-        second_order: float | tf.Tensor = 1.0
-        if self.first_order_iterations > 0:
-            begun = self.iteration >= self.first_order_iterations
-            second_order = tf.cast(begun, self.network.compute_dtype)
         mode = batch.mode if self.map_tasks else None
         trajectory, support_losses = self.trajectory(
-            batch.support, tau, steps, mode, second_order=second_order
+            batch.support, tau, steps, mode, first_order=first_order
         )
 
         def query_losses(fast: list[Any]) -> tf.Tensor:
@@ -191,12 +187,12 @@ class MAMLPlusPlus(GradientBased):
         tau: Tau,
         num_steps: int,
         mode: tf.Tensor | None = None,
-        second_order: float | tf.Tensor = 1.0,
+        first_order: bool = False,
     ) -> tuple[list[list[Any]], tf.Tensor | None]:
         """See `GradientBased`; theta' after a step has that step's norms."""
-        loop = ScheduledLoop(
-            **vars(self.inner_loop), rates=self.step_rates, second_order=second_order
-        )
+        loop = ScheduledLoop(**vars(self.inner_loop), rates=self.step_rates)
+        if first_order:
+            loop = dataclasses.replace(loop, first_order=True)
         fast, first_losses = self.prior(support, num_steps, mode), None
         trajectory = [fast]
         for step in range(num_steps):

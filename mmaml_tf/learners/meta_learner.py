@@ -13,7 +13,7 @@ from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
-from mmaml_tf.learners.task_mapping import mapped_meta_gradients, mapped_predictions
+from mmaml_tf.learners.task_mapping import MetaLoss, mapped_meta_gradients, mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -236,14 +236,20 @@ class MetaLearner(keras.Model):
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        return self.gradients_of(self.meta_loss, batch)
+
+    def gradients_of(
+        self, meta_loss: MetaLoss, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """As `meta_gradients`, of any function of `meta_loss`'s kind."""
         self._require_fit(batch)
         groups = self.parameter_groups()
         if self.map_tasks:
             return mapped_meta_gradients(
-                self.meta_loss, lambda support: self.modulate(support)[0], groups, batch
+                meta_loss, lambda support: self.modulate(support)[0], groups, batch
             )
         with tf.GradientTape() as tape:
-            query_losses, support_losses = self.meta_loss(batch)
+            query_losses, support_losses = meta_loss(batch, None)
             loss = tf.reduce_mean(query_losses)
         return query_losses, support_losses, tape.gradient(loss, groups)
 
