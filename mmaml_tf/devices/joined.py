@@ -10,6 +10,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from mmaml_tf.devices.cluster import Cluster
@@ -102,20 +104,28 @@ class JoinedWorkers(Workers):
         """See `Workers`: first the lengths, then the bytes, each in a row of its own."""
         content = list(text.encode())
         lengths = self._rows([len(content)])[:, 0]
-        rows = self._rows(content + [0] * (max(lengths) - len(content)))
+        # One more, since there may be none.
+        rows = self._rows(content + [0] * (max(lengths) + 1 - len(content)))
         return [bytes(row[:n]).decode() for row, n in zip(rows.tolist(), lengths, strict=True)]
 
-    def _rows(self, row: list[int]) -> Any:
+    def _rows(self, row: list[int]) -> npt.NDArray[np.int32]:
         """Every worker's row of whole numbers."""
-        own = tf.one_hot(self.index, self.count, dtype=tf.int32)[:, None] * tf.constant([row])
-        return self._reduced(own, "SUM").numpy()
+        own = np.zeros([self.count, len(row)], np.int32)
+        own[self.index] = row
+        return self._reduced(tf.constant(own.ravel()), "SUM").numpy().reshape(own.shape)
 
-    def _reduced(self, tensor: tf.Tensor, how: str) -> tf.Tensor:
+    def _reduced(self, vector: tf.Tensor, how: str) -> tf.Tensor:
+        reduce = self._all_reduce if tf.inside_function() else self._all_reduce_alone
+        return reduce(vector, how)
+
+    def _all_reduce(self, vector: tf.Tensor, how: str) -> tf.Tensor:
         def all_reduce(own: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             return context.all_reduce(how, tf.identity(own))
 
-        return self._strategy.run(all_reduce, args=(tensor,))
+        return self._strategy.run(all_reduce, args=(vector,))
+
+    _all_reduce_alone = tf.function(_all_reduce, reduce_retracing=True)
 
 
 def _strategy() -> tf.distribute.Strategy:

@@ -166,12 +166,17 @@ def _require_same_start(
     learner: keras.Model, folder: RunFolder, start: int, sample: Callable[[tf.Tensor], Any]
 ) -> None:
     """Raises RunError unless all workers see one folder, its weights and the same data."""
-    facts = {"run folder in use by": folder.holder(), "iteration to start from": start}
+    workers = learner.workers
     agreement.require_agreement(
-        learner.workers, facts, f"all must see the same {folder.path}, on a disk that they share"
+        workers,
+        {"run folder in use by": folder.holder(), "iteration to start from": start},
+        f"all must see the same {folder.path}, on a disk that they share",
     )
-    facts = agreement.summary(sample(tf.constant(start, tf.int64)))
-    agreement.require_agreement(learner.workers, facts, "all need the same data")
+    data = agreement.summary(sample(tf.constant(start, tf.int64)))
+    agreement.require_agreement(workers, data, "give all the same data")
     state = [*learner.trainable_variables, *learner.optimizer.variables]
-    facts = {"digest of the weights": agreement.digest(state)}
-    agreement.require_agreement(learner.workers, facts, "all need the same versions and hardware")
+    agreement.require_agreement(
+        workers,
+        {"digest of the weights": agreement.digest(state)},
+        "all need the same versions, on machines of a kind",
+    )
