@@ -26,8 +26,7 @@ STEPS = 5
 def measured(workers):
     """First meta-gradients, and what a few steps of training make of the weights, by name."""
     return {
-        **supervised("maml", runs.tiny_domain("maml"), workers),
-        **supervised("multi_maml", runs.tiny_domain("multi_maml"), workers),
+        **supervised("regression", runs.tiny_domain("multi_maml"), workers),
         **supervised("conv", conv_domain(), workers),
         **reinforced(rl_problem.tiny_domain("maml", meta_batch_size=4), workers),
     }

@@ -38,6 +38,21 @@ def require_agreement(workers: Workers, facts: dict[str, Any], advice: str) -> N
                 )
 
 
+def require_one_folder(workers: Workers, holder: str) -> None:
+    """Compares who is at work in the workers' run folders: it must be the first worker in all.
+
+    Raises:
+      RunError: on all workers, if it is another one somewhere.
+    """
+    first, *others = workers.gathered(holder)
+    for index, theirs in enumerate(others, 1):
+        if theirs != first:
+            raise RunError(
+                f"{name_of(index, workers.count)} does not see the run folder of the first one: "
+                "give all the same --output_dir, on a disk that they share"
+            )
+
+
 def digest(values: Iterable[tf.Tensor]) -> str:
     """Short, and another one for other bits."""
     content = hashlib.sha256()

@@ -19,17 +19,21 @@ class Watch(threading.Thread):
     Args:
       addresses: host:port of the others.
       explain: an address that does not answer -> the line to end with.
+      every: seconds between two looks.
     """
 
-    def __init__(self, addresses: Sequence[str], explain: Callable[[str], str]):
+    def __init__(
+        self, addresses: Sequence[str], explain: Callable[[str], str], every: float = EVERY
+    ):
         super().__init__(daemon=True)
         self.addresses = addresses
         self.explain = explain
+        self.every = every
         self._ends = threading.Event()
 
     def run(self) -> None:
         """Looks."""
-        while not self._ends.wait(EVERY):
+        while not self._ends.wait(self.every):
             # Twice, for what was lost on the way.
             gone = next((a for a in self.gone() if not answers(a)), None)
             if gone is not None and not self._ends.is_set():

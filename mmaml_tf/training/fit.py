@@ -167,10 +167,9 @@ def _require_same_start(
 ) -> None:
     """Raises RunError unless all workers see one folder, its weights and the same data."""
     workers = learner.workers
+    agreement.require_one_folder(workers, folder.holder())
     agreement.require_agreement(
-        workers,
-        {"run folder in use by": folder.holder(), "iteration to start from": start},
-        f"all must see the same {folder.path}, on a disk that they share",
+        workers, {"iteration to start from": start}, "all must read the same checkpoints"
     )
     data = agreement.summary(sample(tf.constant(start, tf.int64)))
     agreement.require_agreement(workers, data, "give all the same data")
