@@ -29,6 +29,7 @@ def start_pair(*commands, cwd):
     """Starts two workers, of one command or of one each."""
     commands = commands * 2 if len(commands) == 1 else commands
     environment = dict(os.environ, CUDA_VISIBLE_DEVICES="-1", PYTHONPATH=str(ROOT))
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the command is quiet by itself
     return [
         subprocess.Popen(
             [sys.executable, *command],

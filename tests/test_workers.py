@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from mmaml_tf.devices.workers import ALONE
 from mmaml_tf.training import provenance
-from mmaml_tf.training.run_folder import saved_iterations
+from mmaml_tf.training.run_folder import RunFolder, saved_iterations
 from tests import rl_problem
 from tests.pair_program import measured
 from tests.pairs import start_pair
-from tests.runs import SCRIPT, command, tiny_flags
+from tests.runs import SCRIPT, tiny_domain, tiny_flags
 
 DEADLINE = 600  # seconds, for a busy machine
 GONE = "is gone, and its own last line may say why: give all 2 workers the same command again"
@@ -103,7 +103,7 @@ def test_every_share_has_as_many_tasks_of_each_mode(results):
         np.testing.assert_array_equal(worker["regression modes"], [0, 1])
 
 
-def test_ctrl_c_on_one_stops_both_and_one_process_goes_on(tmp_path, monkeypatch):
+def test_ctrl_c_on_one_stops_both_and_one_process_goes_on(tmp_path):
     results, _ = signalled_pair(signal.SIGINT, 1, tmp_path)
     iteration, _ = checkpoint(tmp_path / "run")
     line = f"run_experiment: stopped and saved at iteration {iteration}; the same command goes on"
@@ -118,8 +118,10 @@ def test_ctrl_c_on_one_stops_both_and_one_process_goes_on(tmp_path, monkeypatch)
     assert start["workers"] == 2 and start["iterations"] == iteration
     assert len(list((tmp_path / "run/tensorboard").rglob("events*"))) == 1
     # The number of workers is no setting of the run.
-    monkeypatch.chdir(tmp_path)
-    assert command(*arguments(iteration + 10)) == 0
+    domain = tiny_domain("maml", iterations=iteration + 10)
+    folder = RunFolder(tmp_path / "run")
+    with folder.claimed(domain.config):
+        domain.train(domain.build_learner(), folder)
     assert checkpoint(tmp_path / "run")[0] == iteration + 10
     assert "workers" not in provenance.held(tmp_path / "run/provenance.json")[-1]
 
