@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -231,3 +233,20 @@ def test_watch_that_was_ended_looks_no_more():
     watch.start()  # or this process ends
     watch.join(DEADLINE)
     assert not watch.is_alive() and watch.has_ended
+
+
+def test_a_port_in_use_is_a_line(tmp_path):
+    with socket.create_server(("", 0)) as taken:
+        config = tf_config({"worker": [f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:1"]})
+        environment = os.environ | {"TF_CONFIG": config}
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+        flags = ["--domain=regression_2mode", *tiny_flags("maml")]
+        done = subprocess.run(
+            [sys.executable, SCRIPT, *flags],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1 and "worker 1 of 2 can't join the others" in done.stderr
+    assert done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())

@@ -57,6 +57,9 @@ class JoinedWorkers(Workers):
 
     Args:
       cluster: of the processes.
+
+    Raises:
+      RunError: if it can't join them.
     """
 
     def __init__(self, cluster: Cluster):
@@ -66,7 +69,14 @@ class JoinedWorkers(Workers):
         if len(devices) > 1:
             tf.config.set_visible_devices(devices[cluster.device % len(devices)], "GPU")
         print(f"{self.name} waits for the others", flush=True)
-        self._strategy = _strategy()
+        try:
+            self._strategy = _strategy()
+        except tf.errors.OpError as error:
+            own = cluster.addresses[cluster.index]
+            raise RunError(
+                f"{self.name} can't join the others ({str(error).splitlines()[0]}): its port, "
+                f"{own}, must be free, and all must be able to reach it"
+            ) from error
         others = [a for a in cluster.addresses if a != cluster.addresses[cluster.index]]
         self.watch = Watch(others, self.lost)
         self.watch.start()
