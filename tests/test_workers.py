@@ -156,16 +156,21 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("flags", "line"),
+    ("flags", "other", "line"),
     [
-        (["--seed=1"], "--seed: worker 2 of 2 has 1, the first one 0; give all workers the same"),
-        (["--output_dir=other"], "worker 2 of 2 does not see the run folder of the first one"),
+        ([], ["--seed=1"], "--seed: worker 2 of 2 has 1, the first one 0; give all workers the"),
+        ([], ["--output_dir=b"], "worker 2 of 2 does not see the run folder of the first one"),
+        (
+            ["--method=multi_maml", "--meta_batch_size=6"],
+            [],
+            "--meta_batch_size=6: must be a multiple of 4 for 2 workers x 2 modes, such as 8",
+        ),
     ],
 )
-def test_workers_that_do_not_agree(flags, line, tmp_path):
-    first = [str(SCRIPT), *arguments(30)]
-    for status, _, errors in ended(start_pair(first, [*first, *flags], cwd=tmp_path)):
-        assert status == 1 and errors.startswith(f"run_experiment: {line}"), errors
+def test_workers_that_do_not_fit_together(flags, other, line, tmp_path):
+    first = [str(SCRIPT), *arguments(30, *flags)]
+    for status, _, errors in ended(start_pair(first, [*first, *other], cwd=tmp_path)):
+        assert status in (1, 2) and errors.startswith(f"run_experiment: {line}"), errors
         assert errors.count("\n") == 1
     assert not list(tmp_path.glob("*/checkpoints/ckpt-*"))
 

@@ -49,7 +49,7 @@ def joined(cluster: Cluster | None) -> Iterator[Workers]:
         gone = workers.watch.gone()
         raise RunError(workers.lost(*gone[:1])) from error
     finally:
-        workers.part()
+        workers.watch.end()
 
 
 class JoinedWorkers(Workers):
@@ -83,6 +83,7 @@ class JoinedWorkers(Workers):
 
     def part(self) -> None:
         """See `Workers`."""
+        self.wait()
         self.watch.end()
 
     def lost(self, address: str | None = None) -> str:

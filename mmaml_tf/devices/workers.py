@@ -82,7 +82,7 @@ class Workers:
             )
 
     def part(self) -> None:
-        """No worker will ask for anything any more: each may end when it likes."""
+        """Waits until all are here, and lets each end when it likes: none may ask any more."""
 
     @contextlib.contextmanager
     def first_one_first(self) -> Iterator[None]:

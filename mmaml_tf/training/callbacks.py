@@ -184,6 +184,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         """
         iteration = int(self.model.optimizer.iterations)
         stops = float(self.workers.mean(tf.constant(float(self._signalled)))) > 0
+        if stops:
+            self.workers.part()  # the others end while the first one saves
         if stops or iteration // self.every > self._last_saved // self.every:
             self._save()
         if stops:

@@ -118,7 +118,8 @@ def train(
         return
     if start > 0:
         print(f"resuming at iteration {start}")
-    tasks = tf.data.Dataset.range(start, config.iterations).map(sample).map(workers.share)
+    iterations = tf.data.Dataset.range(start, config.iterations)
+    tasks = iterations.map(lambda iteration: workers.share(sample(iteration))).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every, workers)
     writers = []
@@ -136,7 +137,7 @@ def train(
             # The last interval may be shorter than the others.
             warnings.filterwarnings("ignore", message=".*ran out of data")
             learner.fit(
-                tasks.prefetch(2),
+                tasks,
                 initial_epoch=first_interval,
                 epochs=first_interval + math.ceil((config.iterations - start) / config.log_every),
                 steps_per_epoch=config.log_every,
