@@ -6,6 +6,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from mmaml_tf.config import LR_SCHEDULES, ConfigError
+from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
@@ -127,6 +128,23 @@ FEW_SHOT = (
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
     ),
+    absl_flags.DEFINE_integer(
+        "multi_step_iterations",
+        None,
+        "maml_plus_plus: while query losses after earlier steps count, too; 0 for never.",
+    ),
+    absl_flags.DEFINE_integer(
+        "first_order_iterations", None, "maml_plus_plus: at first without second derivatives."
+    ),
+    absl_flags.DEFINE_bool("rates_per_step", None, "maml_plus_plus: a rate per layer and step."),
+    absl_flags.DEFINE_bool("norm_per_step", None, "maml_plus_plus: batch norm's scales per step."),
+    absl_flags.DEFINE_enum(
+        "inner_optimizer", None, INNER_OPTIMIZERS, "Of reptile's steps; adam is without momentum."
+    ),
+    absl_flags.DEFINE_integer("inner_batch_size", None, "Points or images of reptile's steps."),
+    absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
+    absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
+    absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),
     absl_flags.DEFINE_integer(
         "context_size", None, "Numbers (or image channels) that context appends to an input."
     ),

@@ -69,6 +69,15 @@ def paper_settings(
         first_order=False,
         learned_rates=False,
         context_size=3,
+        multi_step_iterations=5_000,
+        first_order_iterations=0,
+        rates_per_step=True,
+        norm_per_step=True,
+        inner_optimizer="adam",
+        inner_batch_size=10,
+        width=64,
+        depth=4,
+        heads=4,
         inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=None,
@@ -97,11 +106,37 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
+    if method == "maml_plus_plus":  # [MAML++] 5: five steps in all settings
+        settings |= dict(inner_steps=5, inner_lr=0.1, eval_steps=5, lr_schedule="cosine")
+    if method == "reptile":
+        settings |= reptile_settings(num_ways, num_shots)
     if method in ("finetune", "random"):  # whose fine-tuning takes 15 updates ([MAML] 5.2)
         settings |= dict(eval_steps=15)
     if method == "random":
         settings |= UNTRAINED
-    return OmniglotConfig.for_method(settings)
+    settings = OmniglotConfig.for_method(settings)
+    if settings["inner_steps"] is None:
+        # One task after the other pays where every task has weights of its own.
+        settings |= dict(task_batching="batched")
+    return settings
+
+
+def reptile_settings(num_ways: int, num_shots: int) -> dict[str, Any]:
+    """[Reptile] Table 4 (Omniglot): ten images of every class to train on, support and query images
+    together. Fewer validation tasks, as each takes 50 steps (choice)."""
+    many = num_ways >= 20
+    return dict(
+        iterations=200_000 if many else 100_000,
+        meta_batch_size=5,
+        meta_lr=1.0,
+        lr_schedule="linear",
+        inner_steps=10 if many else 5,
+        inner_lr=0.0005 if many else 0.001,
+        inner_batch_size=20 if many else 10,
+        num_queries=max(10 - num_shots, 1),
+        eval_steps=50,
+        validation_tasks=100,
+    )
 
 
 def quick_settings(method: str) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from mmaml_tf import encoders, methods
+from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
 # Settings of a method that does not train: its one iteration changes nothing.
 UNTRAINED = dict(iterations=1, log_every=1, checkpoint_every=1)
-LR_SCHEDULES = ("constant", "cosine")
+LR_SCHEDULES = ("constant", "cosine", "linear")
 
 
 class ConfigError(ValueError):
@@ -279,7 +280,7 @@ class FewShotConfig(RunConfig):
 
     Attributes:
       meta_lr: learning rate of the meta-optimiser.
-      lr_schedule: of meta_lr over the run; "cosine" decays it to zero.
+      lr_schedule: of meta_lr over the run; "cosine" and "linear" take it to zero.
       meta_clip_norm: limit of the meta-gradient norm of theta and omega; None for none.
       meta_clip_value: limit of each of its elements; None for none.
       jit_compile: compile the meta-step with XLA.
@@ -290,6 +291,11 @@ class FewShotConfig(RunConfig):
       eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
         without.
       learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
+      multi_step_iterations, first_order_iterations, rates_per_step, norm_per_step: MAML++'s
+        measures (`learners.maml_plus_plus`).
+      inner_optimizer: of Reptile's inner steps, by name.
+      inner_batch_size: points (images) of each of its steps.
+      width, depth, heads: of a transformer: of its tokens, how many blocks, of each attention.
       context_size: numbers (or channels of an image) that a context vector appends to an input.
     """
 
@@ -305,12 +311,29 @@ class FewShotConfig(RunConfig):
     eval_steps: int | None = None
     learned_rates: bool | None = False
     context_size: int | None = None
+    multi_step_iterations: int | None = None
+    first_order_iterations: int | None = None
+    rates_per_step: bool | None = None
+    norm_per_step: bool | None = None
+    inner_optimizer: str | None = None
+    inner_batch_size: int | None = None
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
 
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr"),
         "meta_gradient": ("first_order",),
         "learned_rates": ("learned_rates",),
         "context": ("context_size",),
+        "measures": (
+            "multi_step_iterations",
+            "first_order_iterations",
+            "rates_per_step",
+            "norm_per_step",
+        ),
+        "mini_batches": ("inner_optimizer", "inner_batch_size"),
+        "transformer": ("width", "depth", "heads"),
     }
     OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps")}
     EVALUATION = (*RunConfig.EVALUATION, "eval_queries", "eval_shots", "eval_steps")
@@ -322,11 +345,19 @@ class FewShotConfig(RunConfig):
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
-        for field in ("context_size", "eval_shots"):
+        if self.inner_optimizer is not None:
+            self.require_one_of("inner_optimizer", INNER_OPTIMIZERS)
+        for field in ("multi_step_iterations", "first_order_iterations"):
+            if getattr(self, field) is not None:
+                self.require_at_least(field, 0)
+        sizes = ("context_size", "eval_shots", "inner_batch_size", "width", "depth", "heads")
+        for field in sizes:
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.eval_steps is not None:
             self.require_steps("eval_steps", 0)
+        if self.width is not None and self.heads is not None:
+            self.require("heads", self.width % self.heads == 0, f"must divide --width={self.width}")
 
     @property
     def shots_at_evaluation(self) -> int:

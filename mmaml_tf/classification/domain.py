@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders, methods
+from mmaml_tf import encoders
 from mmaml_tf.classification.config import ClassificationConfig
 from mmaml_tf.classification.figures import episodes
 from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
@@ -68,8 +68,9 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     """
 
     def __init__(self, config: ClassificationConfig, tasks: ClassificationTasks):
-        learner = methods.of(config.KIND)[config.method].learner
-        super().__init__(config, tasks.labelled_by_class() if learner.trains_on_classes else tasks)
+        super().__init__(config, tasks)
+        if self.learner_class.trains_on_classes:
+            self.tasks = tasks.labelled_by_class()
 
     def base_model(self) -> keras.Model:
         """A network from images to logits, convolutional or not."""
@@ -78,7 +79,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         modulation = None if config.modulation is None else modulation_named(config.modulation)
         return MODELS[config.network](
             self.tasks.image_shape,
-            config.num_ways,
+            None if self.learner_class.takes_embedding else config.num_ways,
             config.filters,
             scale_shift=modulation is None or not modulation.scales_and_shifts,
         )
@@ -94,6 +95,8 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group in ("ways", "outputs"):
+            return {f"num_{group}": self.config.num_ways}
         if group == "modes":
             return dict(num_modes=len(self.config.mode_names))
         if group == "classes":

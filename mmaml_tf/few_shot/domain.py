@@ -49,13 +49,18 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         self.config = config
         self.tasks = tasks
 
+    @property
+    def learner_class(self) -> type[MetaLearner]:
+        """Of the run's method."""
+        return methods.of(self.config.KIND)[self.config.method].learner
+
     def build_learner(self) -> MetaLearner:
         """A learner with freshly initialised weights, compiled for training."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        method = methods.of(config.KIND)[config.method]
-        settings = [self.method_settings(group) for group in sorted(method.settings)]
-        learner = method.learner(
+        groups = methods.of(config.KIND)[config.method].settings
+        settings = [self.method_settings(group) for group in sorted(groups)]
+        learner = self.learner_class(
             self.base_model(),
             meta_clip_norm=config.meta_clip_norm,
             meta_clip_value=config.meta_clip_value,

@@ -21,6 +21,9 @@ class Gradient(Protocol):
     def constant(self) -> "Gradient":
         """The same numbers, not differentiated further (first-order MAML)."""
 
+    def with_derivatives(self, share: tf.Tensor) -> "Gradient":
+        """The same numbers, whose own derivatives are multiplied by `share`."""
+
     def formed(self) -> "WeightGradient":
         """One tensor per parameter."""
 
@@ -44,6 +47,10 @@ class WeightGradient:
     def constant(self) -> Self:
         """See `Gradient`."""
         return type(self)(tuple(tf.stop_gradient(part) for part in self.parts))
+
+    def with_derivatives(self, share: tf.Tensor) -> Self:
+        """See `Gradient`."""
+        return type(self)(tuple(_with_derivatives(part, share) for part in self.parts))
 
     def clipped_by_value(self, limit: float) -> Self:
         """Every element clamped to [-limit, limit]."""
@@ -93,11 +100,21 @@ class OuterProductGradient:
             tf.stop_gradient(self.inputs), tf.stop_gradient(self.deltas), self.has_bias
         )
 
+    def with_derivatives(self, share: tf.Tensor) -> Self:
+        """See `Gradient`."""
+        inputs, deltas = (_with_derivatives(part, share) for part in (self.inputs, self.deltas))
+        return type(self)(inputs, deltas, self.has_bias)
+
     def formed(self) -> WeightGradient:
         """The gradient with its kernel multiplied out: kernel (and bias)."""
         kernel = tf.matmul(self.inputs, self.deltas, transpose_a=True)
         bias = (tf.reduce_sum(self.deltas, 1),) if self.has_bias else ()
         return WeightGradient((kernel, *bias))
+
+
+def _with_derivatives(part: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    constant = tf.stop_gradient(part)
+    return constant + share * (part - constant)
 
 
 @dataclass(frozen=True)

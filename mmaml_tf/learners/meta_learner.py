@@ -57,7 +57,7 @@ class MetaLearner(keras.Model):
       sites: names of the layers to modulate; None for every hidden block.
       adapts: names of the layers whose weights gradient steps change; None for all.
       num_groups: independent copies of theta, one per mode of tasks that come sorted by mode.
-      num_ways: classes of a task, where the model's outputs do not say it (an embedding's).
+      num_outputs: width of the predictions, where the model is an embedding alone.
       checked: whether the model, as it is run here, is compared with itself first.
 
     Raises:
@@ -93,7 +93,7 @@ class MetaLearner(keras.Model):
         sites: Sequence[str] | None = None,
         adapts: Sequence[str] | None = None,
         num_groups: int = 1,
-        num_ways: int | None = None,
+        num_outputs: int | None = None,
         checked: bool = True,
         name: str | None = None,
     ):
@@ -112,7 +112,7 @@ class MetaLearner(keras.Model):
         self.task_loss = per_task(loss)
         self.task_metric = None if metric is None else per_task(metric)
         self.metric_tracker = keras.metrics.Mean(name="metric")
-        self.targets = targets_of(loss, model, num_ways)
+        self.targets = targets_of(loss, model, num_outputs)
         self.meta_clip_norm = meta_clip_norm
         self.meta_clip_value = meta_clip_value
         self.map_tasks = task_batching == "map"
@@ -191,6 +191,14 @@ class MetaLearner(keras.Model):
                 "help; the weights are not finite any more, so start from new ones"
             )
         return history
+
+    @property
+    def iteration(self) -> tf.Tensor:
+        """How many meta-steps have been made: int32."""
+        optimizer = getattr(self, "optimizer", None)
+        return (
+            tf.zeros([], tf.int32) if optimizer is None else tf.cast(optimizer.iterations, "int32")
+        )
 
     def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
         """The modulation parameters tau and the task embedding v; (None, None) without."""

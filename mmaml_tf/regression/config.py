@@ -84,10 +84,21 @@ class RegressionConfig(FewShotConfig):
 # (benchmarks/percentiles.py); Multi-MAML's steps start from larger errors.
 INNER_CLIP_NORMS = {"multi_maml": 450.0, "mumomaml": 100.0}
 # As MuMoMAML's, where no paper has these tasks (choice).
-INNER_CLIP_NORMS |= dict.fromkeys(("meta_sgd", "anil", "context"), 100.0)
+INNER_CLIP_NORMS |= dict.fromkeys(("meta_sgd", "maml_plus_plus", "anil", "context"), 100.0)
 # A context vector is few numbers that start far from the loss: of 0.01, 0.1 and 1, the rate with
 # the lowest error on two modes after 6,000 iterations (1.11, 0.88, 0.93).
 INNER_RATES = {"context": 0.1}
+
+
+# Theirs are for sine waves of 50 points. Here, after 6,000 iterations on two modes, the error of
+# SGD at 0.003 was 3.88, at 0.01 4.25, of Adam at 0.01 4.22.
+REPTILE = dict(
+    meta_lr=1.0,
+    lr_schedule="linear",
+    meta_clip_norm=None,
+    inner_lr=0.003,
+    inner_optimizer="sgd",
+)
 
 
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
@@ -115,6 +126,15 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         first_order=False,
         learned_rates=False,
         context_size=5,
+        multi_step_iterations=5_000,
+        first_order_iterations=0,
+        rates_per_step=True,
+        norm_per_step=True,
+        inner_optimizer="adam",
+        inner_batch_size=10,
+        width=64,
+        depth=4,
+        heads=4,
         inner_clip_norm=INNER_CLIP_NORMS.get(method),
         inner_clip_value=None,
         meta_clip_norm=2.0,
@@ -146,6 +166,10 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
             bias_transformation_size=0,
             meta_clip_norm=None,
         )
+    if method == "maml_plus_plus":
+        settings |= dict(lr_schedule="cosine", first_order_iterations=5_000)
+    if method == "reptile":
+        settings |= REPTILE
     if method in INNER_RATES:
         settings |= dict(inner_lr=INNER_RATES[method])
     if method == "random":

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders, methods
+from mmaml_tf import encoders
 from mmaml_tf.few_shot.domain import FewShotDomain
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
@@ -36,15 +36,16 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     STEPS_PER_CALL = 20
 
     def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
-        learner = methods.of(config.KIND)[config.method].learner
-        super().__init__(config, tasks.told() if learner.observes_task else tasks)
+        super().__init__(config, tasks)
+        if self.learner_class.observes_task:
+            self.tasks = tasks.told()
 
     def base_model(self) -> keras.Model:
         """An MLP from x to y."""
         return mlp(
             self.tasks.input_size,
             self.config.hidden_units,
-            output_units=1,
+            output_units=None if self.learner_class.takes_embedding else 1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             bias_transformation_size=self.config.bias_transformation_size,
         )
@@ -55,6 +56,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group == "outputs":
+            return dict(num_outputs=1)
         if group == "modes":
             return dict(num_modes=len(self.config.modes))
         chosen = super().method_settings(group)
@@ -116,10 +119,12 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
         # An oracle's domain gives it other inputs.
+        domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
+        shots = self.config.shots_at_evaluation
         predicted = {
-            run.label: cast(RegressionDomain, run.domain)._shown().predictions(run.learner())
+            run.label: domains[run.label]._shown().predictions(run.learner())
             for run in runs
-            if run.has_weights
+            if run.has_weights and domains[run.label].config.shots_at_evaluation == shots
         }
         return drawn | (self._shown().figures(predicted) if predicted else {})
 

@@ -26,9 +26,16 @@ from mmaml_tf.training.checkpoints import Checkpoints
 from mmaml_tf.training.provenance import RecordProvenance
 from mmaml_tf.training.run_folder import RunFolder
 
+SCHEDULES = {
+    "cosine": keras.optimizers.schedules.CosineDecay,
+    "linear": lambda rate, iterations: keras.optimizers.schedules.PolynomialDecay(
+        rate, iterations, end_learning_rate=0.0
+    ),
+}
+
 
 def compile_learner(learner: MetaLearner, config: FewShotConfig, steps_per_call: int = 1) -> None:
-    """Gives a built learner its meta-optimizer: Adam, with the configured schedule.
+    """Gives a built learner its meta-optimizer, mostly Adam, with the configured schedule.
 
     theta and omega share it: Adam works elementwise, and their gradients are clipped apart.
 
@@ -38,10 +45,10 @@ def compile_learner(learner: MetaLearner, config: FewShotConfig, steps_per_call:
       steps_per_call: meta-steps per call into TensorFlow, at most.
     """
     rate = config.meta_lr
-    if config.lr_schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(config.meta_lr, config.iterations)
+    if config.lr_schedule != "constant":
+        rate = SCHEDULES[config.lr_schedule](config.meta_lr, config.iterations)
     learner.compile(
-        optimizer=keras.optimizers.Adam(rate),
+        optimizer=learner.optimizer_class(rate),
         jit_compile=config.jit_compile,
         # A call must not run past the end of a logging interval.
         steps_per_execution=math.gcd(steps_per_call, config.log_every),
