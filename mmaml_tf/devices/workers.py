@@ -58,7 +58,7 @@ class Workers:
         if self.count == 1:
             return batch
         return tf.nest.map_structure(
-            lambda part: part[self.index :: self.count] if part.shape.rank else part, batch
+            lambda part: part if part.shape.rank == 0 else part[self.index :: self.count], batch
         )
 
     def require_shares(self, num_tasks: int, num_modes: int = 1) -> None:
