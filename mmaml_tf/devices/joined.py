@@ -25,14 +25,12 @@ LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
 )
 
 
 @contextlib.contextmanager
 def joined(cluster: Cluster | None) -> Iterator[Workers]:
-    """The workers of a cluster, while they train; without one this process alone.
+    """The workers of a cluster, until all have done; without one this process alone.
 
     Raises:
       RunError: if one of them is gone.
@@ -43,10 +41,13 @@ def joined(cluster: Cluster | None) -> Iterator[Workers]:
     workers = JoinedWorkers(cluster)
     try:
         yield workers
-    except LOST as error:
+        workers.part()
+    except tf.errors.OpError as error:
         if workers.watch.has_ended:  # nobody else took part in what went wrong
             raise
         gone = workers.watch.gone()
+        if not gone and not isinstance(error, LOST):
+            raise
         raise RunError(workers.lost(*gone[:1])) from error
     finally:
         workers.watch.end()
@@ -82,9 +83,10 @@ class JoinedWorkers(Workers):
         self.watch.start()
 
     def part(self) -> None:
-        """See `Workers`."""
-        self.wait()
-        self.watch.end()
+        """See `Workers`; once."""
+        if not self.watch.has_ended:
+            self.wait()
+            self.watch.end()
 
     def lost(self, address: str | None = None) -> str:
         """What to say of a worker that is gone."""
@@ -120,10 +122,11 @@ class JoinedWorkers(Workers):
         return [bytes(row[:n]).decode() for row, n in zip(rows.tolist(), lengths, strict=True)]
 
     def _rows(self, row: list[int]) -> npt.NDArray[np.int32]:
-        """Every worker's row of whole numbers."""
-        own = np.zeros([self.count, len(row)], np.int32)
+        """Every worker's row of whole numbers below 2^24, which every device can add as floats."""
+        own = np.zeros([self.count, len(row)], np.float32)
         own[self.index] = row
-        return self._reduced(tf.constant(own.ravel()), "SUM").numpy().reshape(own.shape)
+        summed = self._reduced(tf.constant(own.ravel()), "SUM")
+        return summed.numpy().reshape(own.shape).astype(np.int32)
 
     def _reduced(self, vector: tf.Tensor, how: str) -> tf.Tensor:
         reduce = self._all_reduce if tf.inside_function() else self._all_reduce_alone

@@ -72,7 +72,6 @@ def train(
             print(f"{workers.name}, for the run in {folder.path}")
             with contextlib.redirect_stdout(io.StringIO()):  # the first one says it all
                 domain.train(learner, folder)
-            workers.part()
             return
         with folder.claimed(domain.config, overwrite):
             print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
