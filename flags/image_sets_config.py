@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmaml_tf.classification.config import ClassificationConfig
-from mmaml_tf.config import UNTRAINED, ConfigError
+from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED, ConfigError
 
 OMNIGLOT = "omniglot"
 
@@ -103,17 +103,8 @@ def paper_settings(
         meta_lr=0.001,
         lr_schedule="constant",
         first_order=False,
-        learned_rates=False,
+        **METHOD_DEFAULTS,
         context_size=3,
-        multi_step_iterations=5_000,
-        first_order_iterations=0,
-        rates_per_step=True,
-        norm_per_step=True,
-        inner_optimizer="adam",
-        inner_batch_size=10,
-        width=64,
-        depth=4,
-        heads=4,
         inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=None,

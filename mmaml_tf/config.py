@@ -14,6 +14,19 @@ from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
 # Settings of a method that does not train: its one iteration changes nothing.
 UNTRAINED = dict(iterations=1, log_every=1, checkpoint_every=1)
+# Settings of single methods, the same in all supervised domains.
+METHOD_DEFAULTS = dict(
+    learned_rates=False,
+    multi_step_iterations=5_000,
+    first_order_iterations=0,
+    rates_per_step=True,
+    norm_per_step=True,
+    inner_optimizer="adam",
+    inner_batch_size=10,
+    width=64,
+    depth=4,
+    heads=4,
+)
 LR_SCHEDULES = ("constant", "cosine", "linear")
 
 

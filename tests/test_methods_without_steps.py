@@ -7,7 +7,7 @@ import tensorflow as tf
 import mmaml_tf as mm
 from mmaml_tf.networks.models import conv_net, mlp
 from tests import omniglot_fixture
-from tests.learners import make_batch
+from tests.learners import check_along_a_direction, make_batch
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 WAYS, SIZE = omniglot_fixture.WAYS, omniglot_fixture.SIZE
@@ -41,22 +41,7 @@ def test_meta_gradient_is_the_difference_quotient(float64, kind, batching):
     learner = classifier(kind) if kind else regressor()
     learner.map_tasks = batching == "map"
     batch = omniglot_fixture.make_batch() if kind else make_batch()
-    _, _, (gradients,) = learner.meta_gradients(batch)
-    (group,) = learner.parameter_groups()
-    rng = np.random.default_rng(0)
-    directions = [rng.normal(size=variable.shape) for variable in group]
-
-    def loss(step):
-        for variable, direction in zip(group, directions, strict=True):
-            variable.assign_add(step * direction)
-        value = float(tf.reduce_mean(learner.meta_loss(batch)[0]))
-        for variable, direction in zip(group, directions, strict=True):
-            variable.assign_sub(step * direction)
-        return value
-
-    slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
-    parts = [float(np.sum(g * d)) for g, d in zip(gradients, directions, strict=True)]
-    np.testing.assert_allclose(sum(parts), slope, rtol=1e-6, atol=1e-9)
+    check_along_a_direction(learner, batch)
 
 
 @by_name

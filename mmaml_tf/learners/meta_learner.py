@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import keras
 import tensorflow as tf
 
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
@@ -73,6 +74,8 @@ class MetaLearner(keras.Model):
     observes_task = False
     # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
     trains_on_classes = False
+    # The processes that train it together.
+    workers: Workers = ALONE
     # The meta-optimizer that a learning rate is meant for.
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 
@@ -209,7 +212,9 @@ class MetaLearner(keras.Model):
     def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
         query_losses, support_losses, gradients = self.meta_gradients(batch)
-        loss = tf.reduce_mean(query_losses)
+        loss, support_loss, gradients = self.workers.mean(
+            (tf.reduce_mean(query_losses), tf.reduce_mean(support_losses), gradients)
+        )
         updates: list[tuple[tf.Tensor, keras.Variable]] = []
         for variables, values in zip(self.parameter_groups(), gradients, strict=True):
             clipped = self.clip_meta_gradient(reject_missing(variables, values))
@@ -222,7 +227,7 @@ class MetaLearner(keras.Model):
                 self.first_bad_iteration,
             )
         )
-        return self._running_means(query_losses, support_losses)
+        return self._running_means(loss, support_loss)
 
     def _running_means(
         self, query_losses: tf.Tensor, support_losses: tf.Tensor

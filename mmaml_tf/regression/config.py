@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from typing import Any
 
-from mmaml_tf.config import UNTRAINED, FewShotConfig
+from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED, FewShotConfig
 
 WEIGHT_FORMS = ("auto", "materialised")
 # Evaluation tasks per call at most, to bound the memory it takes.
@@ -124,17 +124,8 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         meta_lr=0.001,
         lr_schedule="constant",
         first_order=False,
-        learned_rates=False,
+        **METHOD_DEFAULTS,
         context_size=5,
-        multi_step_iterations=5_000,
-        first_order_iterations=0,
-        rates_per_step=True,
-        norm_per_step=True,
-        inner_optimizer="adam",
-        inner_batch_size=10,
-        width=64,
-        depth=4,
-        heads=4,
         inner_clip_norm=INNER_CLIP_NORMS.get(method),
         inner_clip_value=None,
         meta_clip_norm=2.0,
