@@ -28,10 +28,10 @@ ifneq ($(ARGS),)
 	$(BIN)/python -m pytest $(ARGS)
 else ifneq ($(shell command -v bazel),)
 	bazel test //...
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 else
 	@echo "Bazel is not installed; running all tests with pytest alone."
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 endif
 
 lint: $(VENV)/installed

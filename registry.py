@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import flags.image_sets
 import flags.omniglot
 import flags.regression
 import flags.rl
@@ -41,12 +42,16 @@ class Registration:
 
     def build(self, config: RunConfig) -> Any:
         """The domain of a run, with TensorFlow set up for it."""
+        self.set_up()
+        return self.domain(config)
+
+    def set_up(self) -> None:
+        """Tells TensorFlow how many threads to use."""
         import tensorflow as tf
 
         # Too late if this process has computed before: it keeps the threads that it has then.
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
-        return self.domain(config)
 
 
 # A user's own, and whoever's that is not below.
@@ -56,8 +61,11 @@ _REGISTERED: dict[str, Registration] = {}
 def domains() -> dict[str, Registration]:
     """All domains, by name. Imports TensorFlow, so not before the flags are parsed."""
     from data.goals import GOALS
+    from data.image_sets import load
+    from data.image_tasks import ImageSetTasks
     from data.omniglot import OmniglotTasks
     from data.regression import MIXTURES, Mixture
+    from flags.image_sets_config import ImageSetsConfig
     from flags.omniglot_config import OmniglotConfig
     from mmaml_tf import envs
     from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
@@ -86,6 +94,17 @@ def domains() -> dict[str, Registration]:
         )
         return ClassificationDomain(config, tasks)
 
+    def image_sets(config: ImageSetsConfig) -> Any:
+        from mmaml_tf.classification.domain import ClassificationDomain
+
+        sets = [load(path, config.image_size, config.split_seed) for path in config.image_sets]
+        images = max(
+            config.num_shots + config.num_queries,
+            max(config.num_shots, config.shots_at_evaluation) + config.eval_queries,
+        )
+        tasks = ImageSetTasks(sets, config.num_ways, images, config.rotated_sets)
+        return ClassificationDomain(config, tasks)
+
     def reinforcement(name: str, env_id: str) -> Registration:
         def build(config: RlConfig) -> Any:
             from mmaml_tf.rl.domain import RlDomain
@@ -107,6 +126,12 @@ def domains() -> dict[str, Registration]:
             given=flags.omniglot.given,
             config_type=OmniglotConfig,
             domain=omniglot,
+        ),
+        "image_sets": Registration(
+            config=flags.image_sets.config,
+            given=flags.image_sets.given,
+            config_type=ImageSetsConfig,
+            domain=image_sets,
         ),
         "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
         "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),

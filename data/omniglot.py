@@ -1,5 +1,6 @@
 """Task distribution p(T) of the Omniglot domain: N-way K-shot episodes over split characters."""
 
+import copy
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -37,8 +38,19 @@ class Episodes:
         # Row (character * ROTATIONS + turns) * DRAWINGS + drawing: an episode is one gather.
         self._images = tf.constant(np.stack(turned, 1).reshape(-1, size, size, 1))
 
+    @property
+    def num_classes(self) -> int:
+        """Characters in each of their rotations."""
+        return self.num_characters * ROTATIONS
+
     def sample(
-        self, seed: tf.Tensor, num_tasks: int, num_ways: int, num_shots: int, num_queries: int
+        self,
+        seed: tf.Tensor,
+        num_tasks: int,
+        num_ways: int,
+        num_shots: int,
+        num_queries: int,
+        class_labels: bool = False,
     ) -> TaskBatch:
         """A batch of tasks, a pure function of the seed.
 
@@ -48,6 +60,7 @@ class Episodes:
           num_ways: N, classes per task.
           num_shots: K, support images per class.
           num_queries: Q, query images per class.
+          class_labels: whether labels are 0 to `num_classes` - 1, the same in every task.
 
         Returns:
           Support x [M, N * K, 28, 28, 1] in 0..1 and y [M, N * K] int32, class after class, the
@@ -56,20 +69,19 @@ class Episodes:
         character_seed, turn_seed, drawing_seed = tf.unstack(
             tf.random.split(seed, 3, alg=GENERATOR)
         )
-        character = _distinct(character_seed, [num_tasks], self.num_characters, num_ways)
+        character = distinct(character_seed, [num_tasks], self.num_characters, num_ways)
         turns = tf.random.stateless_uniform(
             [num_tasks, num_ways], turn_seed, 0, ROTATIONS, tf.int32, alg=GENERATOR
         )
-        drawing = _distinct(drawing_seed, [num_tasks, num_ways], DRAWINGS, num_shots + num_queries)
-        rows = (character * ROTATIONS + turns)[..., None] * DRAWINGS + drawing
+        drawing = distinct(drawing_seed, [num_tasks, num_ways], DRAWINGS, num_shots + num_queries)
+        classes = character * ROTATIONS + turns
+        rows = classes[..., None] * DRAWINGS + drawing
+        labels = classes if class_labels else tf.tile(tf.range(num_ways)[None], [num_tasks, 1])
 
         def examples(rows: tf.Tensor) -> Examples:
             per_class = rows.shape[-1]
             images = tf.gather(self._images, tf.reshape(rows, [num_tasks, num_ways * per_class]))
-            labels = tf.repeat(tf.range(num_ways), per_class)
-            return Examples(
-                tf.cast(images, tf.float32) / 255.0, tf.tile(labels[None], [num_tasks, 1])
-            )
+            return Examples(tf.cast(images, tf.float32) / 255.0, tf.repeat(labels, per_class, 1))
 
         return TaskBatch(
             examples(rows[..., :num_shots]),
@@ -78,11 +90,19 @@ class Episodes:
         )
 
 
-def _distinct(seed: tf.Tensor, shape: list[int], limit: int, count: int) -> tf.Tensor:
-    """`count` different integers below `limit`, in random order: [*shape, count] int32."""
+def distinct(
+    seed: tf.Tensor, shape: list[int], limit: int, count: int, limits: tf.Tensor | None = None
+) -> tf.Tensor:
+    """`count` different integers below `limit`, in random order: [*shape, count] int32.
+
+    `limits`, [*shape], are limits of each place's own, none of them above `limit`.
+    """
     bits = tf.random.stateless_uniform([*shape, limit], seed, None, None, tf.int32, alg=GENERATOR)
     # The bits that a uniform float is made of, and in its order; XLA makes other floats of them.
-    return tf.math.top_k(tf.bitwise.bitwise_and(bits, (1 << 23) - 1), count).indices
+    ranks = tf.bitwise.bitwise_and(bits, (1 << 23) - 1)
+    if limits is not None:
+        ranks = tf.where(tf.range(limit) < limits[..., None], ranks, -1)
+    return tf.math.top_k(ranks, count).indices
 
 
 class OmniglotTasks:
@@ -108,6 +128,7 @@ class OmniglotTasks:
         num_ways: int,
     ):
         self.num_ways = num_ways
+        self.class_labels = False
         self.splits = split(characters, split_seed, num_train, num_validation)
         for stream, members in self.splits.items():
             if len(members) < num_ways:
@@ -138,11 +159,32 @@ class OmniglotTasks:
         Every draw is a pure function of (stream, seed, iteration), so that a resumed run sees the
         tasks that an uninterrupted one would have seen.
         """
+        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration, alg=GENERATOR)
+        return self._of(stream).sample(
+            base,
+            num_tasks,
+            self.num_ways,
+            num_shots,
+            num_queries,
+            self.class_labels and stream is TaskStream.TRAINING,
+        )
+
+    def _of(self, stream: TaskStream) -> Episodes:
         if stream not in self._episodes:
             with tf.init_scope():  # a table made inside a graph would not outlive it
                 self._episodes[stream] = Episodes(self.splits[stream])
-        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration, alg=GENERATOR)
-        return self._episodes[stream].sample(base, num_tasks, self.num_ways, num_shots, num_queries)
+        return self._episodes[stream]
+
+    def labelled_by_class(self) -> Self:
+        """The same tasks; the labels of the training tasks are those of all training classes."""
+        tasks = copy.copy(self)
+        tasks.class_labels = True
+        return tasks
+
+    @property
+    def num_classes(self) -> int:
+        """Training classes."""
+        return self._of(TaskStream.TRAINING).num_classes
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
 """Task distribution p(T) of the regression domains: mixtures of function families."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import tensorflow as tf
 
@@ -63,6 +64,17 @@ class Mixture:
         mode = tf.repeat(tf.range(len(self.families)), num_tasks // len(self.families))
         return TaskBatch(Examples(support_x, support_y), Examples(query_x, query_y), mode)
 
+    def grid(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        x: tf.Tensor,
+    ) -> tf.Tensor:
+        """`sample`'s tasks' inputs at the points x [N]: [num_tasks, N, 1]."""
+        return tf.tile(tf.reshape(x, [1, -1, 1]), [num_tasks, 1, 1])
+
     def curves(
         self,
         stream: TaskStream,
@@ -73,8 +85,39 @@ class Mixture:
     ) -> tf.Tensor:
         """The noise-free functions of `sample`'s tasks at the points x [N]: [num_tasks, N]."""
         *_, task_seed = self._seeds(stream, seed, iteration)
-        x = tf.tile(tf.reshape(x, [1, -1, 1]), [num_tasks, 1, 1])
-        return self._values(task_seed, x)[..., 0]
+        return self._values(task_seed, self.grid(stream, seed, iteration, num_tasks, x))[..., 0]
+
+    def parameters(
+        self, stream: TaskStream, seed: int, iteration: int | tf.Tensor, num_tasks: int
+    ) -> tf.Tensor:
+        """What `sample`'s functions are: [num_tasks, P], for every family whether it is the task's
+        (one or zero) and its parameters (zero for the others')."""
+        *_, task_seed = self._seeds(stream, seed, iteration)
+        each = num_tasks // len(self.families)
+        blocks = []
+        for drawn in self._parameters(task_seed, num_tasks):
+            values = [tf.ones([each, 1]), *(tf.reshape(v, [each, 1]) for v in drawn.values())]
+            blocks.append(tf.linalg.LinearOperatorFullMatrix(tf.concat(values, 1)))
+        return tf.linalg.LinearOperatorBlockDiag(blocks).to_dense()
+
+    @property
+    def num_parameters(self) -> int:
+        """P."""
+        return sum(1 + len(family.priors) for family in self.families)
+
+    @property
+    def input_size(self) -> int:
+        """Numbers in an x."""
+        return 1
+
+    def one_sided(self) -> Self:
+        """The same functions, of whose inputs only the lower half of the range is met."""
+        low, high = self.inputs.low, self.inputs.high
+        return replace(self, inputs=Uniform(low, (low + high) / 2))
+
+    def told(self) -> "ToldMixture":
+        """The same tasks, whose inputs say which function it is."""
+        return ToldMixture(self)
 
     def _seeds(self, stream: TaskStream, seed: int, iteration: int | tf.Tensor) -> list[tf.Tensor]:
         # Its type matters to fold_in; datasets count in int64.
@@ -84,18 +127,82 @@ class Mixture:
 
     def _values(self, task_seed: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """f_j(x_j) of freshly drawn functions f_j: [tasks, N, 1] -> [tasks, N, 1]."""
-        num_families = len(self.families)
-        values = []
-        for index, (family, inputs) in enumerate(
-            zip(self.families, tf.split(x, num_families), strict=True)
-        ):
+        parts = zip(
+            self.families,
+            tf.split(x, len(self.families)),
+            self._parameters(task_seed, x.shape[0]),
+            strict=True,
+        )
+        return tf.concat([family.function(inputs, **drawn) for family, inputs, drawn in parts], 0)
+
+    def _parameters(self, task_seed: tf.Tensor, num_tasks: int) -> list[dict[str, tf.Tensor]]:
+        """Every family's parameters, [tasks of it, 1, 1] each."""
+        drawn = []
+        for index, family in enumerate(self.families):
             seeds = tf.random.split(tf.random.fold_in(task_seed, index), len(family.priors))
-            parameters = {
-                name: prior.sample([inputs.shape[0], 1, 1], seeds[position])
-                for position, (name, prior) in enumerate(family.priors.items())
-            }
-            values.append(family.function(inputs, **parameters))
-        return tf.concat(values, 0)
+            drawn.append(
+                {
+                    name: prior.sample([num_tasks // len(self.families), 1, 1], seeds[position])
+                    for position, (name, prior) in enumerate(family.priors.items())
+                }
+            )
+        return drawn
+
+
+class ToldMixture:
+    """A mixture's tasks with [x, parameters] for x: what an oracle sees ([MAML] 5.1).
+
+    Args:
+      mixture: whose tasks.
+    """
+
+    def __init__(self, mixture: Mixture):
+        self.mixture = mixture
+        self.mode_names = mixture.mode_names
+        self.input_size = mixture.input_size + mixture.num_parameters
+        self.curves = mixture.curves
+
+    def told(self) -> Self:
+        """They are."""
+        return self
+
+    def one_sided(self) -> "ToldMixture":
+        """See `Mixture.one_sided`."""
+        return ToldMixture(self.mixture.one_sided())
+
+    def sample(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        num_shots: int,
+        num_queries: int,
+    ) -> TaskBatch:
+        """See `Mixture.sample`; x is [num_tasks, N, 1 + P]."""
+        draw = (stream, seed, iteration, num_tasks)
+        batch = self.mixture.sample(*draw, num_shots, num_queries)
+        support, query = (
+            Examples(self._told(draw, examples.x), examples.y)
+            for examples in (batch.support, batch.query)
+        )
+        return TaskBatch(support, query, batch.mode)
+
+    def grid(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        x: tf.Tensor,
+    ) -> tf.Tensor:
+        """See `Mixture.grid`."""
+        draw = (stream, seed, iteration, num_tasks)
+        return self._told(draw, self.mixture.grid(*draw, x))
+
+    def _told(self, draw: tuple, x: tf.Tensor) -> tf.Tensor:
+        parameters = self.mixture.parameters(*draw)[:, None]
+        return tf.concat([x, tf.repeat(parameters, x.shape[1], 1)], -1)
 
 
 # [MuMoMAML] Table 1, and the five modes of the follow-up. The plain sinusoid is [MAML]'s.

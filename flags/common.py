@@ -6,6 +6,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from mmaml_tf.config import LR_SCHEDULES, ConfigError
+from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
@@ -117,15 +118,41 @@ CONTEXT_SIZE = absl_flags.DEFINE_integer(
     "context_size", None, "Numbers (or image channels) that context appends to an input."
 )
 
+# Whose evaluation may take more steps than its training.
+EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
+
 # Settings that the supervised domains share.
 FEW_SHOT = (
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
     absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
     absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
+    absl_flags.DEFINE_float(
+        "meta_clip_value", None, "Limit of each meta-gradient element; 0 for none."
+    ),
     absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
     ),
+    absl_flags.DEFINE_integer(
+        "multi_step_iterations",
+        None,
+        "maml_plus_plus: while query losses after earlier steps count, too; 0 for never.",
+    ),
+    absl_flags.DEFINE_integer(
+        "first_order_iterations", None, "maml_plus_plus: at first without second derivatives."
+    ),
+    absl_flags.DEFINE_bool("rates_per_step", None, "maml_plus_plus: a rate per layer and step."),
+    absl_flags.DEFINE_bool("norm_per_step", None, "maml_plus_plus: batch norm's scales per step."),
+    absl_flags.DEFINE_enum(
+        "inner_optimizer", None, INNER_OPTIMIZERS, "Of reptile's steps; adam is without momentum."
+    ),
+    absl_flags.DEFINE_integer("inner_batch_size", None, "Points or images of reptile's steps."),
+    absl_flags.DEFINE_integer(
+        "eval_batch_size", None, "Likewise at evaluation; as in training by default."
+    ),
+    absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
+    absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
+    absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),
     CONTEXT_SIZE,
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
@@ -136,10 +163,9 @@ FEW_SHOT = (
     absl_flags.DEFINE_integer(
         "eval_queries", None, "Query points per evaluation task (images per class likewise)."
     ),
+    absl_flags.DEFINE_integer("eval_shots", None, "K of evaluation tasks; as in training."),
+    EVAL_STEPS,
 )
-
-# Of the domains whose evaluation takes more steps than their training.
-EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
 
 # Of the domains whose methods may have a task encoder: all, each with encoders of its own.
 ENCODER = absl_flags.DEFINE_string(

@@ -5,6 +5,7 @@ import os
 from typing import Any, Self
 
 from mmaml_tf.classification.config import ClassificationConfig
+from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED
 
 DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
 
@@ -24,7 +25,6 @@ class OmniglotConfig(ClassificationConfig):
     train_characters: int
     validation_characters: int
 
-    IMAGE_SHAPE = (28, 28, 1)
     IMAGES_PER_CLASS = 20  # so many people drew every character
     RESUMABLE = (*ClassificationConfig.RESUMABLE, "data_dir")
     EVALUATION = (*ClassificationConfig.EVALUATION, "data_dir")
@@ -34,6 +34,11 @@ class OmniglotConfig(ClassificationConfig):
         super().__post_init__()
         for field in ("train_characters", "validation_characters"):
             self.require_at_least(field, 1)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See `ClassificationConfig`."""
+        return (28, 28, 1)
 
     def elsewhere(self) -> Self:
         """A data_dir that is not on this machine gives way to the default."""
@@ -62,7 +67,7 @@ def paper_settings(
         meta_lr=0.001,
         lr_schedule="constant",
         first_order=False,
-        learned_rates=False,
+        **METHOD_DEFAULTS,
         context_size=3,
         inner_clip_norm=None,
         inner_clip_value=None,
@@ -92,8 +97,43 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
-    return OmniglotConfig.for_method(settings)
+    if method == "maml_plus_plus":  # as its code's configurations, the same for all four settings
+        settings |= dict(iterations=50_000, meta_batch_size=8, lr_schedule="cosine")
+        settings |= dict(inner_steps=5, inner_lr=0.1, eval_steps=5)
+    if method == "reptile":
+        settings |= reptile_settings(num_ways, num_shots)
+    if method in ("finetune", "random"):  # whose fine-tuning takes 15 updates ([MAML] 5.2)
+        settings |= dict(eval_steps=15)
+    if method == "random":
+        settings |= UNTRAINED
+    settings = OmniglotConfig.for_method(settings)
+    if settings["inner_steps"] is None:
+        # One task after the other pays where every task has weights of its own.
+        settings |= dict(task_batching="batched")
+    return settings
 
 
-# What `--preset=quick` changes: a few minutes on two cores.
-QUICK_SETTINGS = dict(iterations=2_000, log_every=200, checkpoint_every=200)
+def reptile_settings(num_ways: int, num_shots: int) -> dict[str, Any]:
+    """[Reptile] Table 4 (Omniglot): ten images of every class to train on, support and query images
+    together. Fewer validation tasks, as each takes 50 steps (choice)."""
+    many = num_ways >= 20
+    return dict(
+        iterations=200_000 if many else 100_000,
+        meta_batch_size=5,
+        meta_lr=1.0,
+        lr_schedule="linear",
+        inner_steps=10 if many else 5,
+        inner_lr=0.0005 if many else 0.001,
+        inner_batch_size=20 if many else 10,
+        eval_batch_size=10 if many else 5,
+        num_queries=max(10 - num_shots, 1),
+        eval_steps=50,
+        validation_tasks=100,
+    )
+
+
+def quick_settings(method: str) -> dict[str, Any]:
+    """What `--preset=quick` changes: a few minutes on two cores."""
+    if method == "random":
+        return UNTRAINED
+    return dict(iterations=2_000, log_every=200, checkpoint_every=200)

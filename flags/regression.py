@@ -6,10 +6,10 @@ from absl import flags as absl_flags
 
 from flags import common
 from mmaml_tf.regression.config import (
-    QUICK_SETTINGS,
     WEIGHT_FORMS,
     RegressionConfig,
     paper_settings,
+    quick_settings,
 )
 
 _FLAGS = common.settings(
@@ -42,5 +42,5 @@ def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> Reg
     """
     settings = paper_settings(domain, method, modes)
     if preset == "quick":
-        settings |= QUICK_SETTINGS
+        settings |= quick_settings(method)
     return RegressionConfig(**(settings | given()))

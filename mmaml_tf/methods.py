@@ -38,6 +38,13 @@ METHODS: Registry[Method] = Registry(
     "mmaml_tf.learners.meta_sgd",
     "mmaml_tf.learners.anil",
     "mmaml_tf.learners.context",
+    "mmaml_tf.learners.baselines",
+    "mmaml_tf.learners.finetuned",
+    "mmaml_tf.learners.maml_plus_plus",
+    "mmaml_tf.learners.reptile",
+    "mmaml_tf.learners.protonet",
+    "mmaml_tf.learners.matching",
+    "mmaml_tf.learners.in_context",
     "mmaml_tf.rl.methods",
     "mmaml_tf.rl.rl2",
 )

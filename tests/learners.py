@@ -74,3 +74,23 @@ def meta_gradient(learner, batch):
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(learner.meta_loss(batch)[0])
     return loss, tape.gradient(loss, learner.trainable_variables)
+
+
+def check_along_a_direction(learner, batch):
+    """A learner's only group of meta-gradients against the difference quotient of its loss."""
+    _, _, (gradients,) = learner.meta_gradients(batch)
+    (group,) = learner.parameter_groups()
+    rng = np.random.default_rng(0)
+    directions = [rng.normal(size=variable.shape) for variable in group]
+
+    def loss(step):
+        for variable, direction in zip(group, directions, strict=True):
+            variable.assign_add(step * direction)
+        value = float(tf.reduce_mean(learner.meta_loss(batch)[0]))
+        for variable, direction in zip(group, directions, strict=True):
+            variable.assign_sub(step * direction)
+        return value
+
+    slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    total = sum(float(np.sum(g * d)) for g, d in zip(gradients, directions, strict=True))
+    np.testing.assert_allclose(total, slope, rtol=1e-6, atol=1e-8)

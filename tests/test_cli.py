@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import SCRIPT, command, tiny_domain, tiny_flags
-from tools import pack
+from tools import pack, regenerate
 
 BASE = ["--domain=regression_2mode", *tiny_flags()]
 # The method that builds fastest, for what does not depend on it.
@@ -110,7 +111,11 @@ def test_every_method_and_number_of_modes(domain, modes, method, in_empty_folder
     assert table[table["mode"] == "all"]["num_tasks"].eq(40).all()
     figures = {path.name for path in (folder / "figures").iterdir()}
     embedded = {"task_embeddings.png"} if method[0] == "mumomaml" and modes > 1 else set()
-    assert figures == {"training.png", "adaptation.png", "predictions.png"} | embedded
+    assert (
+        figures
+        == {"training.png", "adaptation.png", "predictions.png", "predictions_one_sided.png"}
+        | embedded
+    )
     assert (folder / "saved_model" / "saved_model.pb").exists()
     assert list((folder / "tensorboard").rglob("events*"))
     assert pd.read_csv(folder / "metrics.csv")["iteration"].tolist() == [2]
@@ -189,6 +194,26 @@ def test_packed_weights_evaluate_as_the_run(in_empty_folder, pack_here):
         (in_empty_folder / name / "evaluation.csv").read_bytes() for name in ("run", "again")
     )
     assert first == again
+
+
+def test_a_recorded_run_is_reported_without_weights(in_empty_folder, pack_here, monkeypatch):
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    packed = pack_here("run", record=True)
+    assert {path.name for path in packed.iterdir()} == {
+        "config.json",
+        "metrics.csv",
+        "provenance.json",
+    }
+    monkeypatch.setattr(regenerate, "ROOT", in_empty_folder)
+    regenerate.regenerate("regression_2mode", measure=True)
+    results = in_empty_folder / "results" / "regression_2mode"
+    kept = (results / "maml-seed0" / "evaluation.csv").read_bytes()
+    assert kept == (in_empty_folder / "run" / "evaluation.csv").read_bytes()
+    row = (results / "table.md").read_text().splitlines()[-1]
+    assert row.startswith("| maml | 0 | 10 | 10 |")
+    shutil.rmtree(results)
+    with pytest.raises(RunError, match="holds no checkpoint"):
+        regenerate.regenerate("regression_2mode", measure=False)
 
 
 def test_packing_replaces_nothing_else(in_empty_folder, pack_here):

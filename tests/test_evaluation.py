@@ -52,8 +52,9 @@ def test_every_method_meets_the_same_tasks_and_training_never_does():
     for method in ("maml", "mumomaml"):
         for seed in (0, 1):
             domain = tiny_domain(method, seed=seed)
+            learner = domain.build_learner()
             domain.tasks = Recorder(domain.tasks)
-            domain.evaluate(domain.build_learner())
+            domain.evaluate(learner)
             targets[method, seed] = domain.tasks.seen
     assert set.union(*targets.values()) == {(TaskStream.EVALUATION, 1)}
 
@@ -79,3 +80,15 @@ def test_one_diverged_batch_does_not_flatten_the_training_curve():
     low, high = drawn.axes[0].get_ylim()
     assert 0.5 < low < 1.0
     assert 5.0 < high < 10.0
+
+
+def test_evaluation_takes_its_own_shots_and_steps():
+    domain = tiny_domain(eval_shots=9, eval_steps=4)
+    learner = domain.build_learner()
+    results = domain.evaluate(learner)
+    assert results.scores.shape == (40, 5)
+    batch = domain.tasks.sample(TaskStream.EVALUATION, 1, 0, 40, 9, domain.config.eval_queries)
+    predicted = learner.after_each_step(batch.support, batch.query.x, 4).predictions
+    errors = [learner.task_loss(batch.query.y, part) for part in predicted]
+    np.testing.assert_allclose(results.scores, np.stack(errors, 1), rtol=1e-5)
+    assert domain.training_tasks(0).support.x.shape[1] == domain.config.num_shots == 5

@@ -129,3 +129,21 @@ def test_own_family():
     steps = Family("step", lambda x, at: tf.where(x < at, 0.0, 1.0), {"at": Uniform(-1.0, 1.0)})
     batch = Mixture([steps, LINEAR], noise_stddev=0.0).sample(TRAINING, 0, 0, 10, 5, 5)
     assert set(np.unique(batch.query.y[:5])) <= {0.0, 1.0}
+
+
+def test_told_inputs_give_the_function():
+    """An oracle's inputs: the task's family and parameters, from which every y follows."""
+    mixture = Mixture([SINUSOID, LINEAR], noise_stddev=0.0)
+    draw = (TRAINING, 0, 3, 6)
+    batch, told = mixture.sample(*draw, 4, 5), mixture.told().sample(*draw, 4, 5)
+    assert told.query.x.shape == [6, 5, mixture.told().input_size] == [6, 5, 7]
+    np.testing.assert_array_equal(told.query.y, batch.query.y)
+    x, wave, amplitude, phase, line, slope, intercept = np.moveaxis(told.query.x.numpy(), -1, 0)
+    np.testing.assert_array_equal(x, batch.query.x[..., 0])
+    np.testing.assert_array_equal(wave[:, 0], [1, 1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(line, 1 - wave)
+    y = wave * amplitude * np.sin(x - phase) + line * (slope * x + intercept)
+    np.testing.assert_allclose(y, batch.query.y[..., 0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(
+        mixture.told().grid(*draw, tf.constant([0.0, 1.0]))[:, :, 1:], told.query.x[:, :2, 1:]
+    )

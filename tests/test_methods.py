@@ -119,3 +119,26 @@ def test_what_does_not_adapt_is_one_ordinary_convolution():
     trajectory, _ = learner.trajectory(mm.Examples(x, y), None, 2)
     assert [weights.parts[0].shape[0] for weights in trajectory[-1]] == [1, 1, 1, 1, 5]
     assert keras.tree.flatten(learner.rates) == []
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["sorted", "told"])
+def test_multi_maml_one_task_at_a_time(float64, given):
+    model, batch = network(), make_batch()
+    learners = [
+        generic(mm.MultiMAML(model, num_modes=2, inner_lr=0.1, task_batching=batching))
+        for batching in ("batched", "map")
+    ]
+    for own, other in zip(*(learner.network.groups for learner in learners), strict=True):
+        for variable, value in zip(other, own, strict=True):
+            variable.assign(value)
+    (losses, _, gradients), (same, _, found) = (each.meta_gradients(batch) for each in learners)
+    np.testing.assert_allclose(same, losses, **SAME)
+    for group, wanted in zip(found, gradients, strict=True):
+        for gradient, other in zip(group, wanted, strict=True):
+            np.testing.assert_allclose(gradient, other, **SAME)
+    mode = batch.mode if given else None
+    batched, mapped = (
+        each.after_each_step(batch.support, batch.query.x, mode=mode).predictions
+        for each in learners
+    )
+    np.testing.assert_allclose(mapped, batched, **SAME)

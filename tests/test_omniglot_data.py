@@ -308,7 +308,7 @@ def test_draws_are_those_of_uniform_floats():
     # What is recorded was trained and evaluated on tasks drawn by floats.
     seed = tf.constant([3, 4])
     expected = tf.math.top_k(tf.random.stateless_uniform([50, 2_000], seed), 20).indices
-    np.testing.assert_array_equal(omniglot._distinct(seed, [50], 2_000, 20), expected)
+    np.testing.assert_array_equal(omniglot.distinct(seed, [50], 2_000, 20), expected)
 
 
 def test_rotations_are_quarter_turns():

@@ -23,7 +23,7 @@ def test_readme_has_the_results_as_they_are():
         tables.updated(readme.replace("<!-- regression -->", ""))
 
 
-def test_every_row_has_its_weights():
+def test_every_row_has_its_run():
     measured = {path.parent.relative_to(ROOT / "results") for path in RESULTS}
     packed = {path.parent.relative_to(ROOT / "pretrained") for path in PACKED}
     assert packed and measured == packed

@@ -158,25 +158,32 @@ def test_the_state_lasts_through_a_trial_and_no_longer(monkeypatch):
 
 
 def test_batched_equals_one_by_one():
-    """Sequences, and a trial that goes on by itself."""
+    """Sequences, tasks that are played, and a trial that goes on by itself."""
     learner = make_learner()
     query = make_experience(learner).query
     batched = learner.network(query.observations, query.weights > 0)
     for row in range(batched.shape[0]):
-        alone = (part[row : row + 1] for part in (query.observations, query.weights > 0))
-        np.testing.assert_allclose(learner.network(*alone)[0], batched[row], atol=1e-6)
+        own = (part[row : row + 1] for part in (query.observations, query.weights > 0))
+        np.testing.assert_allclose(learner.network(*own)[0], batched[row], atol=1e-6)
     domain = ending_domain()
     learner = generic(domain.build_learner())
-    adaptation = learner.adapt_to(draw(domain), 1)
+    tasks = draw(domain)
+    adaptation = learner.adapt_to(tasks, 1)
+    for task in range(4):
+        alone = draw(domain).share(task, 4)
+        learner.play(alone, 2)
+        for mine, all_of_them in zip(alone.rollouts, tasks.rollouts, strict=True):
+            for part, batched in zip(mine, all_of_them, strict=True):
+                np.testing.assert_allclose(part[0], batched[task], atol=1e-5)
     adaptation.policy.start_episode()
     seen = np.ones((4, 3, 1), np.float32)
     together = adaptation.policy
-    alone = [learner.acting(adaptation, task)[0] for task in range(4)]
+    single = [learner.acting(adaptation, task)[0] for task in range(4)]
     for _ in range(2):
         outputs = together(seen)
         action, reward = np.tanh(outputs[..., :1]), outputs[..., 0]
         over = np.zeros((4, 3), np.bool_)
-        for task, policy in enumerate(alone):
+        for task, policy in enumerate(single):
             np.testing.assert_allclose(policy(seen[:1, :1])[0, 0], outputs[task, 0], atol=1e-6)
             own = (value[task : task + 1, :1] for value in (action, reward, over))
             policy.met(*own)

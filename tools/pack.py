@@ -1,11 +1,12 @@
 """Keeps a trained run's weights in pretrained/, without what only training needs.
 
-    python -m tools.pack runs/regression_2mode/maml/seed0 [another ...] [--resumable]
+    python -m tools.pack runs/regression_2mode/maml/seed0 [another ...] [--resumable] [--record]
 
 Each becomes pretrained/<domain>/<label>-seed<N>, or `name` if given as `run=name`:
 config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate
 --checkpoint=` reads. With --resumable also the newest checkpoint whole, so that a copy of the
-folder in the place where the run was is the run, and its command continues it.
+folder in the place where the run was is the run, and its command continues it. With --record no
+weights at all: the run's evaluation goes to results/<domain>/ and stays as it is.
 """
 
 import argparse
@@ -13,8 +14,6 @@ import re
 import shutil
 import sys
 from pathlib import Path
-
-import keras
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
@@ -27,7 +26,13 @@ from registry import held_run
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool = False) -> Path:
+def pack(
+    source: RunFolder,
+    name: str = "",
+    resumable: bool = False,
+    force: bool = False,
+    record: bool = False,
+) -> Path:
     """Packs one run, replacing what was packed of it before; returns where.
 
     Args:
@@ -35,16 +40,17 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
       name: of the packed folder, within its domain's; by default <label>-seed<N>.
       resumable: keep what continues training.
       force: replace what was packed of another run.
+      record: keep the run's evaluation instead of its weights.
 
     Raises:
       RunError: if there is no run, or its files can't be read, or it is the packed one itself, or
-        the name is no plain one or another run's.
+        the name is no plain one or another run's; if it is to be recorded and was not evaluated.
     """
     config, registration = held_run(source)
     source.metrics.table()  # an evaluation of what is packed reads both
     provenance.held(source.provenance_file)
-    learner = registration.build(config).build_learner()
-    iteration = fit.restore(learner, source)
+    if record and source.evaluated_iteration() is None:
+        raise RunError(f"{source.path} was not evaluated: --mode=evaluate does that")
     name = name or f"{config.label}-seed{config.seed}"
     if not re.fullmatch(r"\w[\w.-]*", name) or name == RunFolder("").saved_model.name:
         raise RunError(f"{name} is no name for a packed run: letters, digits, '_', '-' and '.'")
@@ -60,6 +66,8 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
                 f"{target.path} is packed from another run ({'; '.join(problems)}): give "
                 "folder=name, or --force to replace it"
             )
+    learner = registration.build(config).build_learner()
+    iteration = fit.restore(learner, source)
     if resumable:
         newest = saved_iterations(source.checkpoints)
         if not newest or has_weights_alone(source.checkpoints / f"ckpt-{newest[0]}"):
@@ -67,26 +75,38 @@ def pack(source: RunFolder, name: str = "", resumable: bool = False, force: bool
     size = sum(file.stat().st_size for file in source.checkpoints.rglob("*"))
     target.path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target.path, size) as partial:
-        _copy(source, RunFolder(partial), learner, None if resumable else iteration)
+        folder = RunFolder(partial)
+        folder.path.mkdir(exist_ok=True)
+        if resumable:
+            _copy_checkpoints(source, folder)
+        elif not record:
+            Checkpoints(folder.checkpoints, learner, weights_only=True).save(iteration)
+        _copy(folder.path, source.config_file, source.metrics.path, source.provenance_file)
+    if record:
+        results = ROOT / "results" / config.domain / name
+        results.mkdir(parents=True, exist_ok=True)
+        _copy(results, source.evaluation_file, source.evaluation_origin_file)
     return target.path
 
 
-def _copy(
-    source: RunFolder, target: RunFolder, learner: keras.Model, iteration: int | None
-) -> None:
-    """Writes the learner's weights, or else the checkpoints themselves, and the run's files."""
-    target.checkpoints.mkdir(parents=True)
-    if iteration is not None:
-        Checkpoints(target.checkpoints, learner, weights_only=True).save(iteration)
-    else:
-        newest = saved_iterations(source.checkpoints)[0]
-        for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
-            shutil.copy(file, target.checkpoints)
-        if source.best_checkpoint.exists():
-            shutil.copytree(source.best_checkpoint, target.best_checkpoint)
-    for file in (source.config_file, source.metrics.path, source.provenance_file):
+def _copy_checkpoints(source: RunFolder, target: RunFolder) -> None:
+    target.checkpoints.mkdir()
+    newest = saved_iterations(source.checkpoints)[0]
+    for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
+        shutil.copy(file, target.checkpoints)
+    if source.best_checkpoint.exists():
+        shutil.copytree(source.best_checkpoint, target.best_checkpoint)
+
+
+def _copy(folder: Path, *files: Path) -> None:
+    """Copies those that exist."""
+    for file in files:
         if file.exists():
-            shutil.copy(file, target.path)
+            shutil.copy(file, folder)
+
+
+def _packed(path: str, name: str, chosen: argparse.Namespace) -> Path:
+    return pack(RunFolder(path), name, chosen.resumable, chosen.force, chosen.record)
 
 
 def main() -> None:
@@ -96,12 +116,13 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", help="run folders, or folder=name")
     parser.add_argument("--resumable", action="store_true", help="keep what continues training")
+    parser.add_argument("--record", action="store_true", help="keep evaluations, no weights")
     parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
     for argument in chosen.runs:
         path, _, name = argument.partition("=")
         try:
-            print(pack(RunFolder(path), name, chosen.resumable, chosen.force).relative_to(ROOT))
+            print(_packed(path, name, chosen).relative_to(ROOT))
         except (RunError, ConfigError, OSError) as error:
             sys.exit(f"pack: {error}")
 

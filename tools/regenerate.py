@@ -37,7 +37,9 @@ def regenerate(domain: str, measure: bool) -> None:
         output = RunFolder(ROOT / "results" / domain / packed.path.name)
         config, registration = held_run(packed)
         built = registration.build(config)
-        if measure or not output.evaluation_file.exists():
+        # Of a run that was recorded without its weights, the evaluation is what is kept.
+        has_weights = packed.kept_iteration() is not None
+        if not output.evaluation_file.exists() or (measure and has_weights):
             actions.evaluate(built, packed, output)
         label = packed.path.name.removesuffix("-seed0")
         runs.append(ReportedRun(built, packed, output, label))

@@ -18,31 +18,83 @@ README = RESULTS.parent / "README.md"
 PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
 
-# What a row says, the paper's figures by domain (before / after the gradient steps), the run.
+# What a row says, the papers' figures by domain (before / after the gradient steps), the run. Two
+# and three modes are of [MuMoMAML], five, and modulation alone, of its follow-up [MMAML].
 REGRESSION: tuple[tuple[str, dict[int, str], str], ...] = (
-    ("MAML", {2: "15.9255 / 1.0852", 3: "12.5994 / 1.1633"}, "maml-seed0"),
+    ("MAML", {2: "15.9255 / 1.0852", 3: "12.5994 / 1.1633", 5: "– / 1.668"}, "maml-seed0"),
     ("MAML, `--inner_clip_norm=350`", {}, "maml-limit-seed0"),
-    ("Multi-MAML", {2: "16.2894 / 0.4330", 3: "12.3742 / 0.7791"}, "multi_maml-seed0"),
-    ("MuMoMAML, softmax", {2: "3.9140 / 0.4795", 3: "0.6889 / 0.4884"}, "mumomaml-softmax-seed0"),
+    (
+        "Multi-MAML",
+        {2: "16.2894 / 0.4330", 3: "12.3742 / 0.7791", 5: "– / 1.082"},
+        "multi_maml-seed0",
+    ),
+    (
+        "MuMoMAML, softmax",
+        {2: "3.9140 / 0.4795", 3: "0.6889 / 0.4884", 5: "2.421 / 0.939"},
+        "mumomaml-softmax-seed0",
+    ),
     ("MuMoMAML, sigmoid", {2: "1.4992 / 0.3414", 3: "2.4047 / 0.4414"}, "mumomaml-sigmoid-seed0"),
-    ("MuMoMAML, FiLM", {2: "1.7094 / 0.3125", 3: "1.9234 / 0.4048"}, "mumomaml-film-seed0"),
+    (
+        "MuMoMAML, FiLM",
+        {2: "1.7094 / 0.3125", 3: "1.9234 / 0.4048", 5: "2.166 / 0.868"},
+        "mumomaml-film-seed0",
+    ),
     ("MuMoMAML, FiLM, `--lr_schedule=cosine`", {}, "mumomaml-film-cosine-seed0"),
     ("MuMoMAML, FiLM, tuned", {}, "mumomaml-film-tuned-seed0"),
+    ("modulation alone", {2: "0.362", 3: "0.548", 5: "0.898"}, "modulation-film-seed0"),
+    ("Meta-SGD", {}, "meta_sgd-seed0"),
+    ("MAML++", {}, "maml_plus_plus-seed0"),
+    ("context vector", {}, "context-seed0"),
+    ("ANIL", {}, "anil-seed0"),
+    ("Reptile", {}, "reptile-seed0"),
+    ("transformer in context", {}, "in_context-seed0"),
+    ("pretrained, fine-tuned", {}, "pretrained-seed0"),
+    ("random, fine-tuned", {}, "random-seed0"),
+    ("oracle", {}, "oracle-seed0"),
+)
+REGRESSION_PAPERS = {2: "MuMoMAML", 3: "MuMoMAML", 5: "MMAML"}
+# [MAML]: Table 2 for K = 5, the others, up to nine steps, read from Figures 3 and 6.
+SINUSOID_SHOTS, SINUSOID_STEPS = (5, 10, 20), (1, 5, 10)
+SINUSOID = (
+    (
+        "MAML",
+        "maml",
+        (("0.67", "0.38", "0.35"), ("0.41", "0.155", ""), ("0.26", "0.08", "")),
+    ),
+    (
+        "pretrained, fine-tuned",
+        "pretrained",
+        (("2.41", "2.23", "2.19"), ("2.32", "1.91", ""), ("2.13", "1.59", "")),
+    ),
 )
 RETURNS = (
     ("MuMoMAML, FiLM", "mumomaml-film-seed0"),
     ("MAML", "maml-seed0"),
+    ("modulation alone", "modulation-film-seed0"),
+    ("Meta-SGD", "meta_sgd-seed0"),
+    ("context vector", "context-seed0"),
+    ("RL²", "rl2-seed0"),
     ("pretrained on all tasks", "pretrained-seed0"),
     ("random weights", "random-seed0"),
     ("oracle", "oracle-seed0"),
 )
-# The setting, the gradient steps at evaluation, and the MAML paper's accuracy in per cent, after
-# 60,000 iterations.
-OMNIGLOT = (
-    ("5way-1shot", 3, "98.7 ± 0.4"),
-    ("5way-5shot", 3, "99.9 ± 0.1"),
-    ("20way-1shot", 5, "95.8 ± 0.3"),
-    ("20way-5shot", 5, "98.9 ± 0.2"),
+# The setting, and the gradient steps at evaluation.
+OMNIGLOT = (("5way-1shot", 3), ("5way-5shot", 3), ("20way-1shot", 5), ("20way-5shot", 5))
+# What a row says, the run, and its paper's accuracies in per cent.
+OMNIGLOT_METHODS = (
+    ("MAML", "maml", ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2")),
+    ("MuMoMAML, FiLM", "mumomaml-film", ("", "", "", "")),
+    ("modulation alone", "modulation-film", ("", "", "", "")),
+    ("Meta-SGD", "meta_sgd", ("99.53 ± 0.26", "99.93 ± 0.09", "", "")),
+    ("MAML++", "maml_plus_plus", ("99.47", "99.93", "97.65", "99.33")),
+    ("ANIL", "anil", ("", "", "", "")),
+    ("context vector", "context", ("94.9 ± 0.9", "97.7 ± 0.3", "", "")),
+    ("Reptile", "reptile", ("97.68", "99.48", "89.43", "97.12")),
+    ("prototypical networks", "protonet", ("98.8", "99.7", "96.0", "98.9")),
+    ("matching networks", "matching", ("98.1", "98.9", "93.8", "98.5")),
+    ("transformer in context", "in_context", ("", "", "", "")),
+    ("classifier, fine-tuned", "finetune", ("", "", "", "")),
+    ("random, fine-tuned", "random", ("", "", "", "")),
 )
 
 
@@ -69,17 +121,33 @@ def linked(text: str, run: str) -> str:
 
 
 def regression() -> str:
-    """The paper's Table 1: before / after the inner steps. It has no row of five modes."""
+    """Before / after the inner steps; one number for methods without."""
     head = ["before / after 5 steps"]
     rows = [[label] for label, _, _ in REGRESSION]
-    for modes in (2, 3, 5):
-        in_paper = any(modes in paper for _, paper, _ in REGRESSION)
-        head += [f"{modes} modes, paper"] * in_paper + [f"{modes} modes, ours"]
+    for modes, name in REGRESSION_PAPERS.items():
+        head += [f"{modes} modes, {name}'s paper", f"{modes} modes, ours"]
         for row, (_, paper, run) in zip(rows, REGRESSION, strict=True):
             folder = f"regression_{modes}mode/{run}"
             ours = cells(folder, 3)
-            row += [paper.get(modes, "")] * in_paper
-            row.append(linked(f"{ours[0]} / {ours[-1]}", folder) if ours else NOT_RUN)
+            shown = " / ".join(dict.fromkeys([ours[0], ours[-1]])) if ours else ""
+            row += [paper.get(modes, ""), linked(shown, folder) if ours else NOT_RUN]
+    return markdown.table(head, rows)
+
+
+def sinusoid() -> str:
+    """[MAML] Figure 3 and Table 2: one training, other numbers of points and steps."""
+    head = ["method"]
+    head += [f"K = {k}, {n} step{'s' * (n > 1)}" for k in SINUSOID_SHOTS for n in SINUSOID_STEPS]
+    rows = []
+    for label, run, papers in SINUSOID:
+        row = [label]
+        for shots, papers_of in zip(SINUSOID_SHOTS, papers, strict=True):
+            folder = f"sinusoid/{run}" + ("" if shots == 10 else f"-k{shots}") + "-seed0"
+            ours = cells(folder, 3)
+            for steps, paper in zip(SINUSOID_STEPS, papers_of, strict=True):
+                shown = linked(ours[steps], folder) if steps < len(ours) else NOT_RUN
+                row.append(f"{shown}; paper {paper}" if paper else shown)
+        rows.append(row)
     return markdown.table(head, rows)
 
 
@@ -90,24 +158,27 @@ def returns(domain: str) -> str:
     for label, run in RETURNS:
         folder = f"{domain}/{run}"
         if ours := cells(folder, 1):
-            rows.append([label, *(linked(number, folder) for number in ours)])
+            linked_cells = [linked(number, folder) for number in ours]
+            rows.append([label, *linked_cells, *[""] * (len(head) - 1 - len(ours))])
     return markdown.table(head, rows)
 
 
 def omniglot() -> str:
     """Accuracies in the four settings of the MAML paper, and the iterations behind them."""
-    rows = [["MAML, its paper (60,000)", *(paper for _, _, paper in OMNIGLOT)]]
-    for label, run in (("MAML", "maml"), ("MuMoMAML, FiLM", "mumomaml-film")):
+    rows = []
+    for label, run, papers in OMNIGLOT_METHODS:
         row = [label]
-        for setting, num_steps, _ in OMNIGLOT:
+        for (setting, num_steps), paper in zip(OMNIGLOT, papers, strict=True):
             folder = f"omniglot/{run}-{setting}-seed0"
             ours = cells(folder, 2, 100.0)
+            cell = NOT_RUN
             if ours:
-                row.append(f"{linked(ours[num_steps], folder)} ({iterations(folder):,})")
-            else:
-                row.append(NOT_RUN)
-        rows.append(row)
-    head = [name.replace("way-", "-way ").replace("shot", "-shot") for name, _, _ in OMNIGLOT]
+                shown = ours[min(num_steps, len(ours) - 1)]
+                cell = f"{linked(shown, folder)} ({iterations(folder):,})"
+            row.append(f"{cell}; paper {paper}" if paper else cell)
+        if {*row[1:]} != {NOT_RUN}:
+            rows.append(row)
+    head = [name.replace("way-", "-way ").replace("shot", "-shot") for name, _ in OMNIGLOT]
     return markdown.table(["accuracy in % (iterations)", *head], rows)
 
 
@@ -126,7 +197,7 @@ def cheetah_speed() -> str:
     return returns("cheetah_speed")
 
 
-TABLES = (regression, navigation, cheetah_location, cheetah_speed, omniglot)
+TABLES = (sinusoid, regression, navigation, cheetah_location, cheetah_speed, omniglot)
 
 
 def updated(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from mmaml_tf.config import FewShotConfig, RunConfig
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 
-NETWORKS = ("conv", "mlp")
+NETWORKS = ("conv", "mlp", "max_pool")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,9 @@ class ClassificationConfig(FewShotConfig):
 
     Attributes:
       num_ways: N, classes per task.
-      eval_steps: gradient steps in validation and in the exported model; None for methods without.
-        An evaluation reports every step up to 10, or up to this number if it is larger.
-      network: "conv", or "mlp" without convolutions.
+      eval_steps: gradient steps in validation and in the exported model, too. An evaluation reports
+        every step up to 10, or up to this number if it is larger.
+      network: "conv" with strides, "max_pool" with pooling, or "mlp" without convolutions.
       filters: channels (or units) of the base network's blocks.
       encoder: task encoder, by registered name.
       encoder_filters: channels of the task encoder's convolutions.
@@ -34,7 +34,6 @@ class ClassificationConfig(FewShotConfig):
     """
 
     num_ways: int
-    eval_steps: int | None
     network: str
     filters: tuple[int, ...]
     encoder: str | None = "images"
@@ -47,16 +46,24 @@ class ClassificationConfig(FewShotConfig):
 
     KIND = "classification"
     GROUPS = FewShotConfig.GROUPS | {
-        "inner_loop": ("inner_steps", "inner_lr", "eval_steps"),
         "modulation": ("modulation", "encoder", "encoder_filters", "embedding_units"),
     }
     RESUMABLE = (*RunConfig.RESUMABLE, "task_batching")
     EVALUATION = (*FewShotConfig.EVALUATION, "bn_statistics", "task_batching")
     EXPORT: ClassVar[tuple[str, ...]] = ("bn_statistics", "task_batching")
-    VALIDATION = ("eval_queries", "bn_statistics")
-    # Height, width and channels of the data set's images, and how many each class has.
-    IMAGE_SHAPE: ClassVar[tuple[int, int, int]]
-    IMAGES_PER_CLASS: ClassVar[int]
+    VALIDATION = ("eval_queries", "eval_steps", "bn_statistics")
+    # How many images each class has; None where that is known only once they are read.
+    IMAGES_PER_CLASS: ClassVar[int | None] = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the data set's images."""
+        raise NotImplementedError
+
+    @property
+    def mode_names(self) -> tuple[str, ...]:
+        """Kinds of tasks; of which every batch has equally many, in this order."""
+        return ("all",)
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,15 +73,28 @@ class ClassificationConfig(FewShotConfig):
             self.require_at_least("embedding_units", 1)
         self.require_at_least("validation_tasks", 1)
         self.require_at_least("split_seed", 0)
-        if self.eval_steps is not None:
-            self.require_steps("eval_steps", 0)
-        for field in ("num_queries", "eval_queries"):
+        needs = [(name, "num_shots") for name in ("num_queries", "eval_queries")]
+        needs += [("eval_queries", "eval_shots")] * (self.eval_shots is not None)
+        for field, shots in needs if self.IMAGES_PER_CLASS is not None else ():
             self.require(
                 field,
-                self.num_shots + getattr(self, field) <= self.IMAGES_PER_CLASS,
-                f"with --num_shots={self.num_shots} a class needs more than the "
+                getattr(self, shots) + getattr(self, field) <= self.IMAGES_PER_CLASS,
+                f"with --{shots}={getattr(self, shots)} a class needs more than the "
                 f"{self.IMAGES_PER_CLASS} images that it has",
             )
+        modes = self.mode_names
+        self.require(
+            "method",
+            not self.has("modes") or len(modes) > 1,
+            f"one model per mode, and --domain={self.domain} has one mode here",
+        )
+        for field in ("meta_batch_size", "eval_tasks", "validation_tasks"):
+            self.require(
+                field,
+                getattr(self, field) % len(modes) == 0,
+                f"must be a multiple of the {len(modes)} modes ({', '.join(modes)})",
+            )
+        self.require_at_least("eval_tasks", 2 * len(modes))
         self.require_one_of("network", NETWORKS)
         self.require_one_of("task_batching", TASK_BATCHINGS)
         self.require_one_of("bn_statistics", BN_STATISTICS)
@@ -90,11 +110,13 @@ class ClassificationConfig(FewShotConfig):
         images = self.num_ways * (self.num_shots + self.num_queries)
         supports = self.meta_batch_size * self.num_ways * self.num_shots
         filters, encoder = (*self.filters, self.num_ways), self.encoder_filters or (0,)
-        base = self._activations(self.filters) if self.network == "conv" else max(self.filters)
+        base = max(self.filters)
+        if self.network != "mlp":  # pooling comes after a block's activations
+            base = self._activations(self.filters) * (4 if self.network == "max_pool" else 1)
         return {
             ("meta_batch_size", "num_ways"): self.meta_batch_size
             * images
-            * math.prod(self.IMAGE_SHAPE),
+            * math.prod(self.image_shape),
             ("filters", "num_ways"): max(
                 images * base, 9 * max(a * b for a, b in itertools.pairwise(filters))
             ),
@@ -107,7 +129,7 @@ class ClassificationConfig(FewShotConfig):
 
     def _activations(self, filters: Sequence[int]) -> int:
         """The most that a block of convolutions says of an image; every one has stride 2."""
-        height, width, _ = self.IMAGE_SHAPE
+        height, width, _ = self.image_shape
         return max(
             channels * math.ceil(height / 2**depth) * math.ceil(width / 2**depth)
             for depth, channels in enumerate(filters, 1)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import keras
 import numpy as np
@@ -18,13 +18,13 @@ from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_named
 from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.networks.models import conv_net, pixel_mlp
+from mmaml_tf.networks.models import conv_net, max_pool_net, pixel_mlp
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 from mmaml_tf.training import fit
 
-MODELS = {"conv": conv_net, "mlp": pixel_mlp}
+MODELS = {"conv": conv_net, "max_pool": max_pool_net, "mlp": pixel_mlp}
 METRIC = "accuracy"
 VALIDATION = "validation_accuracy"
 # Validations whose mean picks the model: the error of one is as large as what is left to gain.
@@ -45,6 +45,13 @@ class ClassificationTasks(FewShotTasks, Protocol):
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
 
+    @property
+    def num_classes(self) -> int:
+        """Training classes."""
+
+    def labelled_by_class(self) -> Self:
+        """The same tasks; the labels of the training tasks are 0 to `num_classes` - 1."""
+
     def grouped_tasks(
         self, seed: int, num_groups: int, tasks_each: int, num_shots: int
     ) -> tuple[TaskBatch, list[str]]:
@@ -60,6 +67,11 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
       tasks: the task distribution.
     """
 
+    def __init__(self, config: ClassificationConfig, tasks: ClassificationTasks):
+        super().__init__(config, tasks)
+        if self.learner_class.trains_on_classes:
+            self.tasks = tasks.labelled_by_class()
+
     def base_model(self) -> keras.Model:
         """A network from images to logits, convolutional or not."""
         config = self.config
@@ -67,7 +79,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         modulation = None if config.modulation is None else modulation_named(config.modulation)
         return MODELS[config.network](
             self.tasks.image_shape,
-            config.num_ways,
+            None if self.learner_class.takes_embedding else config.num_ways,
             config.filters,
             scale_shift=modulation is None or not modulation.scales_and_shifts,
         )
@@ -83,9 +95,14 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group in ("ways", "outputs"):
+            return {f"num_{group}": self.config.num_ways}
+        if group == "modes":
+            return dict(num_modes=len(self.config.mode_names))
+        if group == "classes":
+            return dict(num_classes=self.tasks.num_classes)
         chosen = super().method_settings(group)
         if group == "inner_loop":
-            del chosen["eval_steps"]
             return dict(fast_weights="materialised", **chosen)
         if group != "modulation":
             return chosen
@@ -98,16 +115,22 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
         """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen classes."""
         config = self.config
-        batches = self._batches(TaskStream.EVALUATION, config.eval_seed, config.eval_tasks)
-        num_steps = None if config.eval_steps is None else max(REPORTED_STEPS, config.eval_steps)
+        batches = self._batches(
+            TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, config.shots_at_evaluation
+        )
+        num_steps = None
+        if config.has("inner_loop"):
+            num_steps = max(REPORTED_STEPS, self.config.eval_steps or 0)
         results = evaluation.measure(learner, accuracy, *batches, num_steps)
-        return results.first(config.eval_tasks)
+        return results.first(config.eval_tasks, len(config.mode_names))
 
     def validation(self, learner: MetaLearner) -> fit.Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
         num_tasks = config.validation_tasks
-        sample, num_batches = self._batches(TaskStream.VALIDATION, config.split_seed, num_tasks)
+        sample, num_batches = self._batches(
+            TaskStream.VALIDATION, config.split_seed, num_tasks, config.num_shots
+        )
 
         def last_scores(index: tf.Tensor) -> tf.Tensor:
             scores, _ = evaluation.step_scores(learner, accuracy, sample(index), config.eval_steps)
@@ -126,22 +149,23 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         return fit.Validation(VALIDATION, score, PICKED_BY)
 
     def _batches(
-        self, stream: TaskStream, seed: int, num_tasks: int
+        self, stream: TaskStream, seed: int, num_tasks: int, num_shots: int
     ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
         """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
         config = self.config
-        batch_size = min(num_tasks, EVALUATION_BATCH)
+        modes = len(config.mode_names)
+        batch_size = min(num_tasks, EVALUATION_BATCH // modes * modes)
 
         def sample(index: tf.Tensor) -> TaskBatch:
             return self.tasks.sample(
-                stream, seed, index, batch_size, config.num_shots, config.eval_queries
+                stream, seed, index, batch_size, num_shots, config.eval_queries
             )
 
         return sample, math.ceil(num_tasks / batch_size)
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
         """The rows of evaluation.csv."""
-        return evaluation.summarise(results, ["all"], METRIC)
+        return evaluation.summarise(results, self.config.mode_names, METRIC)
 
     def run_figures(
         self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame
@@ -165,15 +189,15 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             TaskStream.EVALUATION,
             config.eval_seed,
             0,
-            FIGURE_TASKS,
-            config.num_shots,
+            FIGURE_TASKS * len(config.mode_names),
+            config.shots_at_evaluation,
             config.eval_queries,
         )
         outcome = learner.after_each_step(batch.support, batch.query.x, config.eval_steps)
         probabilities = tf.nn.softmax(outcome.predictions).numpy()[:, :, :: config.eval_queries]
         return episodes(
-            batch.support.x.numpy()[:, :: config.num_shots, ..., 0],
-            batch.query.x.numpy()[:, :: config.eval_queries, ..., 0],
+            _shown(batch.support.x[:, :: config.shots_at_evaluation]),
+            _shown(batch.query.x[:, :: config.eval_queries]),
             probabilities[0],
             probabilities[-1],
             len(probabilities) - 1,
@@ -182,7 +206,10 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def embedding_figure(self, learner: MetaLearner) -> Figure | None:
         """t-SNE of the embeddings of tasks of one group each; None with too few groups."""
         batch, groups = self.tasks.grouped_tasks(
-            self.config.eval_seed, FIGURE_GROUPS, FIGURE_TASKS_PER_GROUP, self.config.num_shots
+            self.config.eval_seed,
+            FIGURE_GROUPS,
+            FIGURE_TASKS_PER_GROUP,
+            self.config.shots_at_evaluation,
         )
         if len(groups) < 2:
             return None
@@ -199,6 +226,11 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel of class probabilities, for any number of images."""
         learner.export(path, activation="softmax", num_steps=self.config.eval_steps)
+
+
+def _shown(images: tf.Tensor) -> np.ndarray:
+    """Gray images without their one channel, as Matplotlib takes them."""
+    return images.numpy()[..., 0] if images.shape[-1] == 1 else images.numpy()
 
 
 def comparison_figures(

@@ -49,15 +49,21 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         self.config = config
         self.tasks = tasks
 
+    @property
+    def learner_class(self) -> type[MetaLearner]:
+        """Of the run's method."""
+        return methods.of(self.config.KIND)[self.config.method].learner
+
     def build_learner(self) -> MetaLearner:
         """A learner with freshly initialised weights, compiled for training."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        method = methods.of(config.KIND)[config.method]
-        settings = [self.method_settings(group) for group in sorted(method.settings)]
-        learner = method.learner(
+        groups = methods.of(config.KIND)[config.method].settings
+        settings = [self.method_settings(group) for group in sorted(groups)]
+        learner = self.learner_class(
             self.base_model(),
             meta_clip_norm=config.meta_clip_norm,
+            meta_clip_value=config.meta_clip_value,
             **self.learner_options(),
             **{name: value for group in settings for name, value in group.items()},
         )
@@ -73,8 +79,10 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         """What a learner of the domain is told besides: loss, and how it computes."""
 
     def method_settings(self, group: str) -> dict[str, Any]:
-        """The arguments that a method gets for a group of settings that it has: as they are."""
-        return self.config.group(group)
+        """The arguments that a method gets for a group of settings that it has: as they are, but
+        for what the evaluation is told."""
+        settings = self.config.group(group)
+        return {name: value for name, value in settings.items() if name != "eval_steps"}
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""
@@ -105,4 +113,4 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
 
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel."""
-        learner.export(path)
+        learner.export(path, num_steps=self.config.eval_steps)

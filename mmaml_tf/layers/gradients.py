@@ -54,6 +54,15 @@ class WeightGradient:
         pairs = zip(self.parts, factors, strict=True)
         return type(self)(tuple(part * factor for part, factor in pairs))
 
+    def of_each_task(self, factors: tf.Tensor) -> Self:
+        """Every task's gradient times a factor of the task's own, [tasks]."""
+        return type(self)(
+            tuple(
+                tf.reshape(factors, [-1] + [1] * (part.shape.rank - 1)) * part
+                for part in self.parts
+            )
+        )
+
     def formed(self) -> Self:
         """Itself: nothing is left to multiply out."""
         return self

@@ -80,7 +80,9 @@ class GradientBased(MetaLearner):
         if tau is None:
             tau, _ = self.modulate(support)
         # S times: theta'_j = theta'_j - alpha grad L(f(x; theta'_j, tau); D_train).
-        trajectory, support_losses = self.trajectory(support, tau, self.inner_loop.num_steps)
+        # Sorted tasks need not say their mode, but one alone does.
+        mode = batch.mode if self.map_tasks else None
+        trajectory, support_losses = self.trajectory(support, tau, self.inner_loop.num_steps, mode)
         # L(f(x; theta'_j, tau); D_val).
         outputs, _ = self.network.forward(query.x, trajectory[-1], tau)
         query_losses = self.task_loss(query.y, outputs)

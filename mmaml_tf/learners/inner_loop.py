@@ -58,6 +58,24 @@ class InnerLoop:
         Returns:
           theta'' and the tasks' losses [tasks] before the step.
         """
+        gradients, losses = self.gradients(network, fast, tau, x, loss)
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        # Of the losses' type: the inputs may be integers.
+        step_size = tf.convert_to_tensor(rate, losses.dtype)
+        if self.clip_norm is not None:
+            step_size *= norm_clip_factor(gradients, self.clip_norm)
+        return self.updated(network, fast, gradients, step_size), losses
+
+    def gradients(
+        self,
+        network: TaskNetwork,
+        fast: list[Any],
+        tau: list[tf.Tensor] | None,
+        x: tf.Tensor,
+        loss: TaskLoss,
+    ) -> tuple[list[Gradient], tf.Tensor]:
+        """grad_theta' L(f(x; theta', tau)) of the layers that adapt, elements clamped, and L; the
+        arguments are those of `step`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             outputs, trace = network.forward(x, fast, tau, watch=tape.watch)
             losses = loss(outputs)
@@ -69,12 +87,7 @@ class InnerLoop:
             gradients = [gradient.constant() for gradient in gradients]
         if self.clip_value is not None:
             gradients = [g.formed().clipped_by_value(self.clip_value) for g in gradients]
-        rate = self.learning_rate if learning_rate is None else learning_rate
-        # Of the losses' type: the inputs may be integers.
-        step_size = tf.convert_to_tensor(rate, losses.dtype)
-        if self.clip_norm is not None:
-            step_size *= norm_clip_factor(gradients, self.clip_norm)
-        return self.updated(network, fast, gradients, step_size), losses
+        return gradients, losses
 
     def updated(
         self,

@@ -97,11 +97,13 @@ def per_task(loss: Any) -> TaskLoss:
     return mean
 
 
-def targets_of(loss: Any, model: keras.Model, num_ways: int | None = None) -> Targets:
-    """What the targets of a model's outputs are: labels for a loss that takes those (of `num_ways`
-    classes, where the outputs are not one per class), else like the outputs."""
+def targets_of(loss: Any, model: keras.Model, num_outputs: int | None = None) -> Targets:
+    """What the targets of a model's outputs are: labels for a loss that takes those, else like the
+    outputs, whose width is `num_outputs` where the model is an embedding alone."""
     shape = tuple(model.output_shape[1:])
+    if num_outputs is not None:
+        shape = (*shape[:-1], num_outputs)
     names = ("cross_entropy", "sparse_categorical_crossentropy")
     if loss in names or loss is cross_entropy or isinstance(loss, TAKES_LABELS[1]):
-        return Targets(shape[:-1], "int32", shape[-1] if num_ways is None else num_ways)
+        return Targets(shape[:-1], "int32", shape[-1])
     return Targets(shape, model.compute_dtype)

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import keras
 import tensorflow as tf
 
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
-from mmaml_tf.learners.task_mapping import mapped_meta_gradients, mapped_predictions
+from mmaml_tf.learners.task_mapping import MetaLoss, mapped_meta_gradients, mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -47,6 +48,7 @@ class MetaLearner(keras.Model):
       metric: likewise, such as "accuracy"; what `evaluate` and `fit`'s validation report besides.
       meta_clip_norm: global-norm limit of the meta-gradient, for each of `parameter_groups`; None
         for none.
+      meta_clip_value: limit of each of its elements; None for none.
       task_batching: compute all tasks at once ("batched"), or one after the other ("map"), which is
         faster for convolutions on a CPU; the results are the same.
       bn_statistics: batch norm normalises queries by the query set itself ("transductive", as in
@@ -55,7 +57,7 @@ class MetaLearner(keras.Model):
       sites: names of the layers to modulate; None for every hidden block.
       adapts: names of the layers whose weights gradient steps change; None for all.
       num_groups: independent copies of theta, one per mode of tasks that come sorted by mode.
-      num_ways: classes of a task, where the model's outputs do not say it (an embedding's).
+      num_outputs: width of the predictions, where the model is an embedding alone.
       checked: whether the model, as it is run here, is compared with itself first.
 
     Raises:
@@ -68,6 +70,12 @@ class MetaLearner(keras.Model):
     asks_for_modes = False
     # Whether the model is to be one that embeds inputs, without the layer that predicts.
     takes_embedding = False
+    # Whether its inputs are to say what the task is (an oracle's).
+    observes_task = False
+    # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
+    trains_on_classes = False
+    # The processes that train it together.
+    workers: Workers = ALONE
     # The meta-optimizer that a learning rate is meant for.
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 
@@ -78,13 +86,14 @@ class MetaLearner(keras.Model):
         loss: Any = "mse",
         metric: Any = None,
         meta_clip_norm: float | None = None,
+        meta_clip_value: float | None = None,
         task_batching: str = "batched",
         bn_statistics: str = "transductive",
         modulation: Modulation | None = None,
         sites: Sequence[str] | None = None,
         adapts: Sequence[str] | None = None,
         num_groups: int = 1,
-        num_ways: int | None = None,
+        num_outputs: int | None = None,
         checked: bool = True,
         name: str | None = None,
     ):
@@ -103,8 +112,9 @@ class MetaLearner(keras.Model):
         self.task_loss = per_task(loss)
         self.task_metric = None if metric is None else per_task(metric)
         self.metric_tracker = keras.metrics.Mean(name="metric")
-        self.targets = targets_of(loss, model, num_ways)
+        self.targets = targets_of(loss, model, num_outputs)
         self.meta_clip_norm = meta_clip_norm
+        self.meta_clip_value = meta_clip_value
         self.map_tasks = task_batching == "map"
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
         self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
@@ -182,6 +192,14 @@ class MetaLearner(keras.Model):
             )
         return history
 
+    @property
+    def iteration(self) -> tf.Tensor:
+        """How many meta-steps have been made: int32."""
+        optimizer = getattr(self, "optimizer", None)
+        return (
+            tf.zeros([], tf.int32) if optimizer is None else tf.cast(optimizer.iterations, "int32")
+        )
+
     def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
         """The modulation parameters tau and the task embedding v; (None, None) without."""
         return None, None
@@ -194,7 +212,9 @@ class MetaLearner(keras.Model):
     def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
         query_losses, support_losses, gradients = self.meta_gradients(batch)
-        loss = tf.reduce_mean(query_losses)
+        loss, support_loss, gradients = self.workers.mean(
+            (tf.reduce_mean(query_losses), tf.reduce_mean(support_losses), gradients)
+        )
         updates: list[tuple[tf.Tensor, keras.Variable]] = []
         for variables, values in zip(self.parameter_groups(), gradients, strict=True):
             clipped = self.clip_meta_gradient(reject_missing(variables, values))
@@ -207,7 +227,7 @@ class MetaLearner(keras.Model):
                 self.first_bad_iteration,
             )
         )
-        return self._running_means(query_losses, support_losses)
+        return self._running_means(loss, support_loss)
 
     def _running_means(
         self, query_losses: tf.Tensor, support_losses: tf.Tensor
@@ -221,14 +241,20 @@ class MetaLearner(keras.Model):
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        return self.gradients_of(self.meta_loss, batch)
+
+    def gradients_of(
+        self, meta_loss: MetaLoss, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """As `meta_gradients`, of any function of `meta_loss`'s kind."""
         self._require_fit(batch)
         groups = self.parameter_groups()
         if self.map_tasks:
             return mapped_meta_gradients(
-                self.meta_loss, lambda support: self.modulate(support)[0], groups, batch
+                meta_loss, lambda support: self.modulate(support)[0], groups, batch
             )
         with tf.GradientTape() as tape:
-            query_losses, support_losses = self.meta_loss(batch)
+            query_losses, support_losses = meta_loss(batch, None)
             loss = tf.reduce_mean(query_losses)
         return query_losses, support_losses, tape.gradient(loss, groups)
 
@@ -245,7 +271,11 @@ class MetaLearner(keras.Model):
                     )
 
     def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Scales a group's gradients down to the global norm `meta_clip_norm` at most."""
+        """Clamps a group's gradients to `meta_clip_value`, and scales them down to the global norm
+        `meta_clip_norm` at most."""
+        if self.meta_clip_value is not None:
+            limit = self.meta_clip_value
+            gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
         if self.meta_clip_norm is None:
             return gradients
         return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
@@ -267,14 +297,19 @@ class MetaLearner(keras.Model):
         """
         tau, embedding = self.modulate(support)
 
-        def predictions(support: Examples, query_x: tf.Tensor, tau: Tau) -> tf.Tensor:
+        def predictions(
+            support: Examples, query_x: tf.Tensor, tau: Tau, mode: tf.Tensor | None
+        ) -> tf.Tensor:
             return tf.stack([f(query_x) for f in self.predictors(support, tau, num_steps, mode)])
 
-        if self.map_tasks:
-            dtype = self.network.compute_dtype
-            mapped = mapped_predictions(predictions, support, query_x, tau, dtype)
-            return Adaptation(mapped, embedding)
-        return Adaptation(predictions(support, query_x, tau), embedding)
+        if not self.map_tasks:
+            return Adaptation(predictions(support, query_x, tau, mode), embedding)
+        if self.asks_for_modes and mode is None:
+            each = tf.shape(support.x)[0] // self.network.num_groups
+            mode = tf.repeat(tf.range(self.network.num_groups), each)
+        dtype = self.network.compute_dtype
+        mapped = mapped_predictions(predictions, support, query_x, tau, mode, dtype)
+        return Adaptation(mapped, embedding)
 
     def adapt(
         self,
@@ -298,12 +333,16 @@ class MetaLearner(keras.Model):
 
     def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Keras's `evaluate`: query loss (and the metric) after the steps, support loss before."""
-        logs = self._running_means(*self.meta_loss(batch))
+        logs = self._running_means(*self.test_loss(batch))
         if self.task_metric is not None:
             predicted = self.after_each_step(batch.support, batch.query.x).predictions[-1]
             self.metric_tracker.update_state(self.task_metric(batch.query.y, predicted))
             logs["metric"] = self.metric_tracker.result()
         return logs
+
+    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `test_step` reports: `meta_loss`, where that is the loss after all steps."""
+        return self.meta_loss(batch)
 
     def predict(self, *arguments: Any, **options: Any) -> NoReturn:
         """There is nothing to predict with before it adapted.

@@ -10,7 +10,7 @@ from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
 
 
-@register("multi_maml", "regression")  # where tasks have modes
+@register("multi_maml", "regression", "classification")
 class MultiMAML(GradientBased):
     """The true mode of a task picks its model ([MuMoMAML] 4, an oracle).
 

@@ -3,6 +3,9 @@
 # How many rows a dense layer's fast weights are laid out for: as many as it sees, one (factored
 # wherever one is cheaper), or none (multiplied out).
 FAST_WEIGHTS = ("auto", "factored", "materialised")
+# Of inner steps on mini-batches: plain, or Adam without momentum (beta_1 = 0), from rest in every
+# task.
+INNER_OPTIMIZERS = ("sgd", "adam")
 # One task after the other, or all at once.
 TASK_BATCHINGS = ("map", "batched")
 # What batch norm normalises queries by: the query set itself, or in predictions the support set.

@@ -39,16 +39,17 @@ def mapped_meta_gradients(
     Args:
       meta_loss: a batch of one task, and its tau -> query and support loss, [1] each.
       infer_tau: support sets -> tau, one [tasks, ...] tensor per block; None without encoder.
-      groups: theta, and omega if there is one.
+      groups: theta, and omega if there is tau; without, theta of several models, perhaps.
       batch: of tasks.
 
     Returns:
       The query losses after the inner loop and the support losses before it, each [tasks], and the
-      gradient of the mean query loss in theta (and in omega).
+      gradient of the mean query loss in each group.
     """
-    theta, *omega = groups
     with tf.GradientTape() as encoder_tape:
         tau = _in_parts(infer_tau, batch.support)
+    inside, omega = (groups[:1], groups[1:]) if tau else (groups, [])
+    theta = [variable for group in inside for variable in group]
 
     def one_task(task: tuple[TaskBatch, list[tf.Tensor]]) -> tuple:
         single, task_tau = _with_task_axis(task)
@@ -65,7 +66,8 @@ def mapped_meta_gradients(
         (batch, tau),
         fn_output_signature=(dtype, dtype, [dtype] * len(theta), [dtype] * len(tau)),
     )
-    gradients = [[tf.reduce_mean(gradient, 0) for gradient in theta_gradients]]
+    means = iter([tf.reduce_mean(gradient, 0) for gradient in theta_gradients])
+    gradients = [[next(means) for _ in group] for group in inside]
     if omega:
         num_tasks = tf.cast(tf.shape(query_losses)[0], dtype)
         gradients += encoder_tape.gradient(
@@ -75,28 +77,32 @@ def mapped_meta_gradients(
 
 
 def mapped_predictions(
-    predictions: Callable[[Examples, tf.Tensor, Tau], tf.Tensor],
+    predictions: Callable[[Examples, tf.Tensor, Tau, tf.Tensor | None], tf.Tensor],
     support: Examples,
     query_x: tf.Tensor,
     tau: Tau,
+    mode: tf.Tensor | None,
     dtype: str,
 ) -> tf.Tensor:
     """Query predictions after every step, task by task: [S + 1, tasks, N, ...].
 
     Args:
-      predictions: the support set of one task, its query inputs and its tau -> the predictions,
-        [S + 1, 1, N, ...].
+      predictions: the support set of one task, its query inputs, its tau and its mode -> the
+        predictions, [S + 1, 1, N, ...].
       support: of all tasks.
       query_x: [tasks, N, ...].
       tau: of all tasks, or None.
+      mode: likewise.
       dtype: of the predictions.
     """
 
-    def one_task(task: tuple[Examples, tf.Tensor, list[tf.Tensor]]) -> tf.Tensor:
-        single, single_query_x, task_tau = _with_task_axis(task)
-        return predictions(single, single_query_x, task_tau or None)[:, 0]
+    def one_task(task: tuple[Examples, tf.Tensor, list[tf.Tensor], list[tf.Tensor]]) -> tf.Tensor:
+        single, single_query_x, task_tau, task_mode = _with_task_axis(task)
+        own_mode = task_mode[0] if task_mode else None
+        return predictions(single, single_query_x, task_tau or None, own_mode)[:, 0]
 
-    outputs = tf.map_fn(one_task, (support, query_x, tau or []), fn_output_signature=dtype)
+    modes = [] if mode is None else [mode]
+    outputs = tf.map_fn(one_task, (support, query_x, tau or [], modes), fn_output_signature=dtype)
     return tf.einsum("ts...->st...", outputs)
 
 

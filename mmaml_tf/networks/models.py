@@ -94,6 +94,28 @@ def conv_net(
     )
 
 
+def max_pool_net(
+    image_shape: tuple[int, int, int],
+    num_classes: int | None,
+    filters: Sequence[int] = (32, 32, 32, 32),
+    scale_shift: bool = True,
+) -> keras.Model:
+    """[MAML]'s network for miniImageNet: blocks of 3x3 conv, batch norm, ReLU and 2x2 max-pooling;
+    all positions flat; linear.
+
+    Args: as in `conv_net`.
+    """
+    return keras.Sequential(
+        [
+            keras.Input(image_shape, name="image"),
+            *_conv_blocks(filters, scale_shift, pooled=True),
+            keras.layers.Flatten(name="positions"),
+            *_logits(num_classes),
+        ],
+        name="max_pool_net",
+    )
+
+
 def pixel_mlp(
     image_shape: tuple[int, int, int],
     num_classes: int | None,
@@ -163,15 +185,24 @@ def _logits(num_classes: int | None) -> list[keras.layers.Layer]:
     return [] if num_classes is None else [keras.layers.Dense(num_classes, name="output")]
 
 
-def _conv_blocks(filters: Sequence[int], scale_shift: bool) -> list[keras.layers.Layer]:
+def _conv_blocks(
+    filters: Sequence[int], scale_shift: bool, pooled: bool = False
+) -> list[keras.layers.Layer]:
     layers: list[keras.layers.Layer] = []
     for index, channels in enumerate(filters):
         layers.append(
             keras.layers.Conv2D(
-                channels, 3, strides=2, padding="same", use_bias=False, name=f"conv_{index}"
+                channels,
+                3,
+                strides=1 if pooled else 2,
+                padding="same",
+                use_bias=False,
+                name=f"conv_{index}",
             )
         )
         layers += _norm_and_relu(index, scale_shift)
+        if pooled:
+            layers.append(keras.layers.MaxPooling2D(name=f"pool_{index}"))
     return layers
 
 

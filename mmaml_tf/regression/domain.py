@@ -2,46 +2,27 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, cast
 
 import keras
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from mmaml_tf import encoders
-from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
+from mmaml_tf.few_shot.domain import FewShotDomain
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import mlp
 from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
-from mmaml_tf.regression.figures import Prediction, predictions
+from mmaml_tf.regression.shown_tasks import ShownTasks
+from mmaml_tf.regression.tasks import RegressionTasks
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import TaskBatch, TaskStream
 
 METRIC = "mse"
 LABEL = "mean squared error"
-FIGURE_TASKS_PER_MODE = 3
-
-
-class RegressionTasks(FewShotTasks, Protocol):
-    """What this domain asks of a task distribution (`data.regression.Mixture` has it)."""
-
-    @property
-    def mode_names(self) -> list[str]:
-        """The modes' names."""
-
-    def curves(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
-        """The noise-free functions of those tasks."""
 
 
 class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
@@ -54,12 +35,17 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     STEPS_PER_CALL = 20
 
+    def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
+        super().__init__(config, tasks)
+        if self.learner_class.observes_task:
+            self.tasks = tasks.told()
+
     def base_model(self) -> keras.Model:
         """An MLP from x to y."""
         return mlp(
-            1,
+            self.tasks.input_size,
             self.config.hidden_units,
-            output_units=1,
+            output_units=None if self.learner_class.takes_embedding else 1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             bias_transformation_size=self.config.bias_transformation_size,
         )
@@ -70,6 +56,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     def method_settings(self, group: str) -> dict[str, Any]:
         """See `FewShotDomain`."""
+        if group == "outputs":
+            return dict(num_outputs=1)
         if group == "modes":
             return dict(num_modes=len(self.config.modes))
         chosen = super().method_settings(group)
@@ -90,12 +78,14 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
                 config.eval_seed,
                 index,
                 batch,
-                config.num_shots,
+                config.shots_at_evaluation,
                 config.eval_queries,
             )
 
         num_batches = math.ceil(config.eval_tasks / batch)
-        results = evaluation.measure(learner, mean_squared_error, sample, num_batches)
+        results = evaluation.measure(
+            learner, mean_squared_error, sample, num_batches, config.eval_steps
+        )
         return results.first(config.eval_tasks, num_modes)
 
     def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
@@ -109,56 +99,34 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         label = self.config.label
         drawn = {
             **comparison_figures({label: metrics}, {label: self.summarise(results)}),
-            **self.prediction_figures({label: learner}),
         }
+        # Also with all support points in one half of the range ([MAML] Figure 2).
+        for suffix, shown in (("", self._shown()), ("_one_sided", self._shown(one_sided=True))):
+            made = shown.figures({label: shown.predictions(learner)})
+            drawn |= {f"{name}{suffix}": figure for name, figure in made.items()}
         if results.embeddings is not None and len(self.config.modes) > 1:
             drawn["task_embeddings"] = figures.embedding_map(
                 results.embeddings, results.modes, self.config.modes
             )
         return drawn
 
-    def prediction_figures(self, learners: Mapping[str, MetaLearner]) -> dict[str, Figure]:
-        """Learners' predictions on the same evaluation tasks, overlaid: of a single one before
-        and after adaptation, of several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
-        config = self.config
-        draw = (
-            TaskStream.EVALUATION,
-            config.eval_seed,
-            0,
-            FIGURE_TASKS_PER_MODE * len(config.modes),
-        )
-        batch = self.tasks.sample(*draw, config.num_shots, num_queries=1)
-        grid = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
-        curves = self.tasks.curves(*draw, grid).numpy()
-        query_x = tf.tile(grid[None, :, None], [len(batch.mode), 1, 1])
-        before, after = [], []
-        for index, (label, learner) in enumerate(learners.items()):
-            values = learner.after_each_step(batch.support, query_x).predictions.numpy()[..., 0]
-            style = ":" if len(learners) == 1 else "-"
-            before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
-            adapted = f"{label}, {len(values) - 1} steps"
-            after.append(Prediction(adapted, values[-1], f"C{index}", "-"))
-
-        def figure(predicted: Sequence[Prediction]) -> Figure:
-            return predictions(
-                grid,
-                curves,
-                batch.support,
-                self.config.modes,
-                batch.mode.numpy(),
-                predicted,
-            )
-
-        if len(learners) == 1:
-            return {"predictions": figure(before + after)}
-        return {"predictions_before": figure(before), "predictions": figure(after)}
+    def _shown(self, one_sided: bool = False) -> ShownTasks:
+        return ShownTasks(self.tasks.one_sided() if one_sided else self.tasks, self.config)
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
         drawn = comparison_figures(
             {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
         )
-        return drawn | self.prediction_figures({run.label: run.learner() for run in runs})
+        # An oracle's domain gives it other inputs.
+        domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
+        shots = self.config.shots_at_evaluation
+        predicted = {
+            run.label: domains[run.label]._shown().predictions(run.learner())
+            for run in runs
+            if run.has_weights and domains[run.label].config.shots_at_evaluation == shots
+        }
+        return drawn | (self._shown().figures(predicted) if predicted else {})
 
 
 def comparison_figures(

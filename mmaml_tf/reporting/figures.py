@@ -85,9 +85,12 @@ def adaptation_curves(
     for axes, mode in zip(panels[0], modes, strict=True):
         for label, table in evaluations.items():
             rows = table[table["mode"] == mode]
-            axes.errorbar(
+            drawn = axes.errorbar(
                 rows["step"], rows["mean"], yerr=rows["ci95"], label=label, marker="o", capsize=3
             )
+            if len(rows) == 1:  # a method without steps, to be compared with the others' every one
+                colour = drawn.lines[0].get_color()
+                axes.axhline(rows["mean"].iloc[0], color=colour, linestyle="--", alpha=0.6)
         axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3, which="both")

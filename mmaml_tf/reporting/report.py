@@ -56,6 +56,11 @@ class ReportedRun:
         self.history = provenance.held(folder.provenance_file)
         self.evaluated_at = evaluated.evaluated_iteration() or folder.kept_iteration()
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether there is a learner: a run may be kept without its weights."""
+        return self.folder.kept_iteration() is not None
+
     def learner(self) -> keras.Model:
         """The trained learner."""
         learner = self.domain.build_learner()

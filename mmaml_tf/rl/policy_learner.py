@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.rl.sampler import Policy, Witness
 from mmaml_tf.rl.tasks import GoalTasks
 from mmaml_tf.rl.trpo import Candidate
@@ -43,6 +44,8 @@ class PolicyLearner(keras.Model):
         the update that it makes.
     """
 
+    # The processes that train it together.
+    workers: Workers = ALONE
     METRICS = ("loss", "return_before", "return_after", "kl", "diverged")
 
     def __init__(
@@ -76,14 +79,15 @@ class PolicyLearner(keras.Model):
         It acts in environments, so it runs outside the graph.
         """
         # Draw tasks T_j ~ p(T), and act in them.
-        tasks = self.draw_tasks(int(iteration))
+        tasks = self.draw_tasks(int(iteration)).share(self.workers.index, self.workers.count)
         experience = self.experience(tasks)
         # Update all weights by what was met, and count.
         update = self.meta_update(self, experience)
         self.optimizer.iterations.assign_add(1)
 
-        returns = tasks.returns().mean(0)
-        values = (update.loss, returns[0], returns[-1], update.kl, tasks.diverged)
+        diverged = self.workers.count * tf.constant(tasks.diverged, tf.float32)
+        returns, diverged = self.workers.mean((tf.constant(tasks.returns().mean(0)), diverged))
+        values = (update.loss, returns[0], returns[-1], update.kl, diverged)
         for tracker, value in zip(self.metrics, values, strict=True):
             tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.metrics}

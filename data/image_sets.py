@@ -1,0 +1,144 @@
+"""Image sets as arrays: decoded once to the wanted size, then loaded from a cache."""
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from data.image_files import SPLIT_NAMES, LabelledFiles
+from data.omniglot_characters import user_cache_dir
+from mmaml_tf.errors import RunError
+from mmaml_tf.tasks import TaskStream
+
+# Part of a cache's name: raise it when `_decode` changes, so that old caches are not used.
+DECODING = 1
+STREAMS = (TaskStream.TRAINING, TaskStream.VALIDATION, TaskStream.EVALUATION)
+# Of a set without splits.json: for training and validation; the rest is for the test
+# (Ravi & Larochelle's shares).
+SHARES = (0.64, 0.16)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of one size.
+
+    Attributes:
+      name: of the set.
+      images: uint8 [images, size, size, channels], class after class; one channel if all are gray.
+      names: of the classes.
+      starts: the first image of each class, and the number of images: [classes + 1].
+      splits: class indices of each stream.
+    """
+
+    name: str
+    images: np.ndarray
+    names: tuple[str, ...]
+    starts: np.ndarray
+    splits: Mapping[TaskStream, np.ndarray]
+
+
+def load(
+    path: str | Path, size: int, split_seed: int = 0, cache_dir: str | Path | None = None
+) -> ImageSet:
+    """A set's images, its classes sorted by name.
+
+    The first call decodes the files and writes a cache, named after a checksum of what it was made
+    from; a cache that is stale or damaged is made again.
+
+    Args:
+      path: see `LabelledFiles`; the set's name is its last part.
+      size: height and width; images are cropped to squares and scaled.
+      split_seed: of the split, where no splits.json says it.
+      cache_dir: for the cache; by default `user_cache_dir()`.
+
+    Raises:
+      RunError: if there are no images, or one can't be read.
+    """
+    path = Path(os.path.expanduser(path))
+    files = LabelledFiles(path)
+    digest = hashlib.sha256(f"decoding {DECODING} {size}\n".encode())
+    for line in files.versions():
+        digest.update(line.encode())
+    name = path.stem
+    folder = Path(cache_dir) if cache_dir is not None else user_cache_dir()
+    cache = folder / f"{name}-{size}-{digest.hexdigest()[:16]}.npy"
+    sizes = [len(members) for members in files.classes.values()]
+    images = _read_cache(cache, sum(sizes), size)
+    if images is None:
+        print(f"decoding {path} once, into {cache}")
+        images = _decode(files, size)
+        _write_cache(cache, images)
+    names = tuple(files.classes)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return ImageSet(name, images, names, starts, _splits(files, names, split_seed))
+
+
+def _splits(
+    files: LabelledFiles, names: tuple[str, ...], seed: int
+) -> dict[TaskStream, np.ndarray]:
+    """Class indices: as splits.json says, or at random."""
+    given = files.splits()
+    if given is not None:
+        index = {name: i for i, name in enumerate(names)}
+        parts = [np.array([index[n] for n in given[split]], int) for split in SPLIT_NAMES]
+    else:
+        order = np.random.default_rng(seed).permutation(len(names))
+        ends = np.cumsum([round(share * len(names)) for share in SHARES])
+        parts = list(np.split(order, ends))
+    return dict(zip(STREAMS, parts, strict=True))
+
+
+def _decode(files: LabelledFiles, size: int) -> np.ndarray:
+    """All images, [images, size, size, 1 or 3]."""
+
+    def decoded(name: str) -> np.ndarray:
+        try:
+            with Image.open(io.BytesIO(files.read(name))) as image:
+                mode = "L" if image.mode in ("1", "L", "I;16") else "RGB"
+                return np.asarray(ImageOps.fit(image.convert(mode), (size, size)))
+        except (UnidentifiedImageError, OSError, ValueError) as error:
+            raise RunError(f"{files.path}: {name} is no readable image") from error
+
+    names = [name for members in files.classes.values() for name in members]
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(decoded, names))
+    if all(image.ndim == 2 for image in images):
+        return np.stack(images)[..., None]
+    return np.stack([np.stack([i] * 3, -1) if i.ndim == 2 else i for i in images])
+
+
+def _read_cache(path: Path, number: int, size: int) -> np.ndarray | None:
+    """What a cache holds; None if there is none, or it is damaged."""
+    try:
+        images = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        logging.warning("%s is damaged (%s); decoding again", path, error)
+        return None
+    if images.shape[:3] != (number, size, size) or images.dtype != np.uint8:
+        logging.warning("%s does not hold these images; decoding again", path)
+        return None
+    return images
+
+
+def _write_cache(path: Path, images: np.ndarray) -> None:
+    """Writes a cache that is never seen half-written; goes without where it can't be written."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.save(file, images)
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        logging.warning("no cache for the decoded images: %s", error)

@@ -1,0 +1,155 @@
+"""Settings of the image-sets domain."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from mmaml_tf.classification.config import ClassificationConfig
+from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED, ConfigError
+
+OMNIGLOT = "omniglot"
+
+
+def names_of(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The sets' names: the last part of each path, without `.zip`."""
+    return tuple(Path(path).stem for path in paths)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSetsConfig(ClassificationConfig):
+    """A run on image sets.
+
+    Attributes:
+      image_sets: folders or zips of class/image (`data.image_files`); each is a mode. Relative ones
+        are seen from where the command runs.
+      modes: their names.
+      image_size: height and width that all images are brought to.
+      rotated_sets: names of the sets whose classes also come turned by 90, 180 and 270 degrees,
+        each as a class of its own.
+    """
+
+    image_sets: tuple[str, ...]
+    modes: tuple[str, ...]
+    image_size: int
+    rotated_sets: tuple[str, ...]
+
+    RESUMABLE = (*ClassificationConfig.RESUMABLE, "image_sets")
+    EVALUATION = (*ClassificationConfig.EVALUATION, "image_sets")
+    EXPORT = (*ClassificationConfig.EXPORT, "image_sets")
+
+    def __post_init__(self):
+        self.require("image_sets", len(self.image_sets) > 0, "name one or more folders or zips")
+        self.require("image_sets", len({*self.modes}) == len(self.modes), "two have one name")
+        self.require(
+            "image_sets",
+            names_of(self.image_sets) == self.modes,
+            f"this run's sets are called {', '.join(self.modes)}",
+        )
+        self.require_at_least("image_size", 8)
+        for name in self.rotated_sets:
+            if name not in self.modes:
+                raise ConfigError("rotated_sets", name, f"choose from {', '.join(self.modes)}")
+        super().__post_init__()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See `ClassificationConfig`."""
+        return (self.image_size, self.image_size, 3)
+
+    @property
+    def mode_names(self) -> tuple[str, ...]:
+        """See `ClassificationConfig`."""
+        return self.modes if len(self.modes) > 1 else ("all",)
+
+    @property
+    def label(self) -> str:
+        """The sets, too: `omniglot+miniimagenet-maml-5way-1shot`."""
+        return f"{'+'.join(self.modes)}-{super().label}"
+
+
+def reptile_settings(num_shots: int, num_modes: int) -> dict[str, Any]:
+    """[Reptile] Table 4 (Mini-ImageNet): 15 images of every class to train on, support and query
+    images together. Fewer validation tasks, as each takes 50 steps (choice)."""
+    return dict(
+        iterations=100_000,
+        meta_batch_size=5 * num_modes,
+        meta_lr=1.0,
+        lr_schedule="linear",
+        meta_clip_value=None,
+        inner_steps=8,
+        inner_lr=0.001,
+        inner_batch_size=10,
+        eval_batch_size=5 if num_shots == 1 else 15,
+        num_queries=max(15 - num_shots, 1),
+        eval_steps=50,
+        validation_tasks=50 * num_modes,
+    )
+
+
+def paper_settings(
+    method: str, image_sets: tuple[str, ...], num_ways: int = 5, num_shots: int = 1
+) -> dict[str, Any]:
+    """[MAML]'s settings for miniImageNet (A.1 and its code); the encoder's, of [2019 code]."""
+    modes = names_of(image_sets)
+    settings: dict[str, Any] = dict(
+        domain="image_sets",
+        method=method,
+        modulation="film",
+        seed=0,
+        iterations=60_000,
+        meta_batch_size=4 * max(1, len(modes)),
+        inner_steps=5,
+        inner_lr=0.01,
+        meta_lr=0.001,
+        lr_schedule="constant",
+        first_order=False,
+        **METHOD_DEFAULTS,
+        context_size=3,
+        inner_clip_norm=None,
+        inner_clip_value=None,
+        meta_clip_norm=None,
+        meta_clip_value=10.0,
+        jit_compile=False,
+        log_every=100,
+        checkpoint_every=100,
+        eval_tasks=600 * max(1, len(modes)),
+        eval_seed=1,
+        num_ways=num_ways,
+        num_shots=num_shots,
+        num_queries=15,
+        eval_queries=15,
+        eval_steps=10,
+        network="max_pool",
+        filters=(32, 32, 32, 32),
+        encoder="images",
+        encoder_filters=(32, 64, 128, 256),
+        embedding_units=128,
+        task_batching="map",
+        bn_statistics="transductive",
+        image_sets=image_sets,
+        modes=modes,
+        image_size=84,
+        rotated_sets=tuple(name for name in modes if name == OMNIGLOT),
+        split_seed=0,
+        validation_tasks=200 * max(1, len(modes)),
+    )
+    if method == "maml_plus_plus":  # as its code's configurations, but for the 48 filters
+        settings |= dict(iterations=50_000, meta_batch_size=2 * max(1, len(modes)), eval_steps=5)
+        settings |= dict(multi_step_iterations=7_500, lr_schedule="cosine")
+    if method == "reptile":
+        settings |= reptile_settings(num_shots, max(1, len(modes)))
+    if method == "random":
+        settings |= UNTRAINED
+    settings = ImageSetsConfig.for_method(settings)
+    if settings["inner_steps"] is None:
+        # One task after the other pays where every task has weights of its own.
+        settings |= dict(task_batching="batched")
+    return settings
+
+
+def quick_settings(method: str) -> dict[str, Any]:
+    """What `--preset=quick` changes: small images, a few minutes on two cores."""
+    small = dict(image_size=28, eval_steps=5)
+    if method == "random":
+        return small | UNTRAINED
+    return small | dict(iterations=500, log_every=100, checkpoint_every=100)

@@ -1,0 +1,50 @@
+"""A classifier on all training classes, given a new head for every task."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.learners.gradient_based import GradientBased
+from mmaml_tf.learners.losses import cross_entropy
+from mmaml_tf.learners.meta_learner import Tau
+from mmaml_tf.methods import register
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.tasks import Examples, TaskBatch
+
+
+@register("finetune", "classification")
+class FineTuned(GradientBased):
+    """What one would do without meta-learning: learn to tell all classes apart, then, for a task,
+    replace the head by zeros and descend on the support set ([MAML] 5.2; the head's start: choice).
+
+    Args:
+      model: the network; its last layer is the head of a task, which is not trained.
+      num_classes: that it is trained on: training tasks are labelled by these.
+      **settings: see `GradientBased`; the steps are those of the fine-tuning.
+    """
+
+    SETTINGS = ("inner_loop", "classes")
+    trains_on_classes = True
+
+    def __init__(self, model: keras.Model, *, num_classes: int, **settings: Any):
+        super().__init__(model, **settings)
+        self.body = TaskNetwork(keras.Model(model.inputs, model.layers[-1].input))
+        self.classifier = keras.layers.Dense(num_classes, name="classes")
+        self.classifier.build(self.body.model.output_shape)
+
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """The body and the head of all classes."""
+        return [[*self.body.model.trainable_variables, *self.classifier.trainable_variables]]
+
+    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Cross-entropy of the classes of all images: [tasks], twice."""
+        x, y = (tf.concat(parts, 1) for parts in zip(batch.support, batch.query, strict=True))
+        features, _ = self.body.forward(x, self.body.prior())
+        losses = cross_entropy(y, self.classifier(features))
+        return losses, losses
+
+    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
+        """The body and a head of zeros."""
+        *body, head = super().prior(support, num_steps, mode)
+        return [*body, type(head)(tuple(tf.zeros_like(part) for part in head.parts))]

@@ -1,0 +1,220 @@
+"""MAML++: measures that make MAML train more easily. [MAML++]"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.layers.fast_weights import TaskWeights
+from mmaml_tf.layers.gradients import Gradient
+from mmaml_tf.learners.gradient_based import GradientBased
+from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.meta_learner import Tau
+from mmaml_tf.methods import register
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.tasks import Examples, TaskBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduledLoop(InnerLoop):
+    """The inner loop with rates per step and layer.
+
+    Attributes:
+      rates: alpha of every step [S], one per layer that adapts; empty for `learning_rate`.
+      index: of the next step.
+    """
+
+    rates: Sequence[keras.Variable] = ()
+    index: int = 0
+
+    def updated(
+        self,
+        network: TaskNetwork,
+        fast: list[Any],
+        gradients: Sequence[Gradient],
+        step_size: tf.Tensor,
+    ) -> list[Any]:
+        """See `InnerLoop`; of steps beyond the trained ones, the last one's rates count."""
+        if not self.rates:
+            return super().updated(network, fast, gradients, step_size)
+        last = self.rates[0].shape[0] - 1
+        relative = step_size / self.learning_rate
+        sizes = [relative * rate[min(self.index, last)] for rate in self.rates]
+        change = dict(
+            zip(map(id, network.plan.adapting), zip(gradients, sizes, strict=True), strict=True)
+        )
+        return [
+            weights.updated(*change[id(layer)]) if id(layer) in change else weights
+            for layer, weights in zip(network.plan.layers, fast, strict=True)
+        ]
+
+
+@register("maml_plus_plus", "regression", "classification")
+class MAMLPlusPlus(GradientBased):
+    """MAML with the measures of Antoniou et al. 2019 (arXiv:1810.09502), each of which can be
+    switched off; without all of them it is MAML.
+
+    Args:
+      model: the base network.
+      multi_step_iterations: while the weights of the query losses after the earlier steps go from
+        1 / S each to zero, linearly (equation 5; the straight line: choice). 0 for the last alone.
+      first_order_iterations: at first without second derivatives.
+      rates_per_step: meta-learn alpha for every layer and step.
+      norm_per_step: every step has batch norm scales and shifts of its own, which the inner loop
+        leaves alone. The statistics are those of the set at hand, as in their code.
+      **settings: see `GradientBased`.
+    """
+
+    SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "measures")
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        multi_step_iterations: int = 5_000,
+        first_order_iterations: int = 0,
+        rates_per_step: bool = True,
+        norm_per_step: bool = True,
+        **settings: Any,
+    ):
+        # Its rates are per step and layer, those per weight not there.
+        super().__init__(model, learned_rates=False, **settings)
+        plan = self.network.plan
+        norms = [
+            layer
+            for layer in plan.layers
+            if norm_per_step and isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        plan.adapting = [layer for layer in plan.adapting if layer not in norms]
+        self.multi_step_iterations = multi_step_iterations
+        self.first_order_iterations = first_order_iterations
+        steps = self.inner_loop.num_steps
+        self.step_rates = []
+        if rates_per_step and steps > 0:
+            alpha = self.inner_loop.learning_rate
+            self.step_rates = [
+                self.add_weight(
+                    name=f"rates_{layer.name}",
+                    shape=(steps,),
+                    # Keras's Constant rounds to float32.
+                    initializer=lambda shape, dtype: tf.fill(shape, tf.constant(alpha, dtype)),
+                )
+                for layer in plan.adapting
+            ]
+        # The first step's are the model's own: a single step has no others.
+        self.later_norms = {
+            layer.name: [
+                [
+                    self.add_weight(
+                        name=f"{layer.name}_{weight.name}_{step}",
+                        shape=weight.shape,
+                        initializer=lambda shape, dtype, weight=weight: tf.identity(weight),
+                    )
+                    for weight in layer.trainable_variables
+                ]
+                for step in range(1, steps)
+            ]
+            for layer in norms
+            if steps > 1
+        }
+
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """See `MetaLearner`; what the measures add goes with theta."""
+        theta, *others = super().parameter_groups()
+        norms = keras.tree.flatten(list(self.later_norms.values()))
+        return [[*theta, *self.step_rates, *norms], *others]
+
+    def step_weights(self) -> list[tf.Tensor]:
+        """Of the query losses after 1, ..., S steps; they sum to one."""
+        steps = self.inner_loop.num_steps
+        dtype = self.network.compute_dtype
+        left = tf.ones([], dtype)
+        if self.multi_step_iterations > 0:
+            progress = tf.cast(self.iteration, dtype) / self.multi_step_iterations
+            left = tf.maximum(tf.zeros([], dtype), 1 - progress)
+        early = left / steps
+        return [early] * (steps - 1) + [1 - (steps - 1) * early]
+
+    def meta_gradients(
+        self, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """See `MetaLearner`. Two graphs, of which one runs: leaving second derivatives out by a
+        factor of zero would cost as much as having them."""
+        second = functools.partial(self.gradients_of, self.meta_loss, batch)
+        if self.first_order_iterations == 0:
+            return second()
+        first = functools.partial(
+            self.gradients_of, functools.partial(self.meta_loss, first_order=True), batch
+        )
+        return tf.cond(self.iteration < self.first_order_iterations, first, second)
+
+    def meta_loss(
+        self, batch: TaskBatch, tau: Tau = None, first_order: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `GradientBased`; at first the query loss after every step counts."""
+        steps = self.inner_loop.num_steps
+        mode = batch.mode if self.map_tasks else None
+        trajectory, support_losses = self.trajectory(
+            batch.support, tau, steps, mode, first_order=first_order
+        )
+
+        def query_losses(fast: list[Any]) -> tf.Tensor:
+            outputs, _ = self.network.forward(batch.query.x, fast, tau)
+            return self.task_loss(batch.query.y, outputs)
+
+        weights = self.step_weights()
+
+        def of_all_steps() -> tf.Tensor:
+            pairs = zip(weights, trajectory[1:], strict=True)
+            return tf.add_n([weight * query_losses(fast) for weight, fast in pairs])
+
+        losses = query_losses(trajectory[-1])
+        if self.multi_step_iterations > 0 and steps > 1:
+            is_early = self.iteration < self.multi_step_iterations
+            losses = tf.cond(is_early, of_all_steps, lambda: losses)
+        return losses, losses if support_losses is None else support_losses
+
+    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `MetaLearner`."""
+        return super().meta_loss(batch)
+
+    def trajectory(
+        self,
+        support: Examples,
+        tau: Tau,
+        num_steps: int,
+        mode: tf.Tensor | None = None,
+        first_order: bool = False,
+    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+        """See `GradientBased`; theta' after a step has that step's norms."""
+        loop = ScheduledLoop(**vars(self.inner_loop), rates=self.step_rates)
+        if first_order:
+            loop = dataclasses.replace(loop, first_order=True)
+        fast, first_losses = self.prior(support, num_steps, mode), None
+        trajectory = [fast]
+        for step in range(num_steps):
+            fast, losses = dataclasses.replace(loop, index=step).step(
+                self.network,
+                self._at(fast, step),
+                tau,
+                support.x,
+                lambda outputs: self.task_loss(support.y, outputs),
+            )
+            trajectory.append(fast)
+            first_losses = losses if first_losses is None else first_losses
+        return trajectory, first_losses
+
+    def _at(self, fast: list[Any], step: int) -> list[Any]:
+        """theta' with a step's norms."""
+        if step == 0 or not self.later_norms:
+            return fast
+        chosen = {name: sets[min(step, len(sets)) - 1] for name, sets in self.later_norms.items()}
+        return [
+            TaskWeights(tuple(tf.convert_to_tensor(v)[None] for v in chosen[layer.name]))
+            if layer.name in chosen
+            else weights
+            for layer, weights in zip(self.network.plan.layers, fast, strict=True)
+        ]

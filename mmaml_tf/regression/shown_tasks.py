@@ -1,0 +1,57 @@
+"""The evaluation tasks that figures show, and learners' predictions in them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.regression.config import RegressionConfig
+from mmaml_tf.regression.figures import Prediction, predictions
+from mmaml_tf.regression.tasks import RegressionTasks
+from mmaml_tf.tasks import TaskStream
+
+TASKS_PER_MODE = 3
+GRID = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
+
+
+class ShownTasks:
+    """A few tasks of each mode.
+
+    Args:
+      tasks: where they are drawn.
+      config: of a run; equal evaluation seeds show equal tasks.
+    """
+
+    def __init__(self, tasks: RegressionTasks, config: RegressionConfig):
+        self._config = config
+        number = TASKS_PER_MODE * len(config.modes)
+        draw = (TaskStream.EVALUATION, config.eval_seed, 0, number)
+        self._batch = tasks.sample(*draw, config.shots_at_evaluation, num_queries=1)
+        self._curves = tasks.curves(*draw, GRID).numpy()
+        self._grid = tasks.grid(*draw, GRID)
+
+    def predictions(self, learner: MetaLearner) -> np.ndarray:
+        """A learner's predictions on GRID, [S + 1, tasks, N]."""
+        steps = self._config.eval_steps
+        return learner.after_each_step(self._batch.support, self._grid, steps).predictions.numpy()[
+            ..., 0
+        ]
+
+    def figures(self, predicted: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+        """`predictions` by label, overlaid: of a single learner before and after adaptation, of
+        several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
+        before, after = [], []
+        for index, (label, values) in enumerate(predicted.items()):
+            style = ":" if len(predicted) == 1 else "-"
+            before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
+            adapted = f"{label}, {len(values) - 1} steps"
+            after.append(Prediction(adapted, values[-1], f"C{index}", "-"))
+        if len(predicted) == 1:
+            return {"predictions": self._figure(before + after)}
+        return {"predictions_before": self._figure(before), "predictions": self._figure(after)}
+
+    def _figure(self, predicted: list[Prediction]) -> Figure:
+        batch = self._batch
+        modes = self._config.modes
+        return predictions(GRID, self._curves, batch.support, modes, batch.mode.numpy(), predicted)

@@ -1,0 +1,46 @@
+"""What the regression domain asks of a task distribution."""
+
+from typing import Protocol, Self
+
+import tensorflow as tf
+
+from mmaml_tf.few_shot.domain import FewShotTasks
+from mmaml_tf.tasks import TaskStream
+
+
+class RegressionTasks(FewShotTasks, Protocol):
+    """Functions to fit (`data.regression.Mixture` is one)."""
+
+    @property
+    def mode_names(self) -> list[str]:
+        """The modes' names."""
+
+    @property
+    def input_size(self) -> int:
+        """Numbers in an x."""
+
+    def told(self) -> "RegressionTasks":
+        """The same tasks, whose inputs say which function it is."""
+
+    def one_sided(self) -> Self:
+        """The same functions, of whose inputs only the lower half of the range is met."""
+
+    def grid(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        x: tf.Tensor,
+    ) -> tf.Tensor:
+        """Those tasks' inputs at the points x [N]: [tasks, N, input_size]."""
+
+    def curves(
+        self,
+        stream: TaskStream,
+        seed: int,
+        iteration: int | tf.Tensor,
+        num_tasks: int,
+        x: tf.Tensor,
+    ) -> tf.Tensor:
+        """The noise-free functions of those tasks."""

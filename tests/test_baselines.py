@@ -1,0 +1,93 @@
+"""Baselines: what they train on, and that nothing else of them changes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mmaml_tf as mm
+from mmaml_tf.learners.baselines import Oracle, Pretrained, Random
+from mmaml_tf.learners.finetuned import FineTuned
+from mmaml_tf.networks.models import conv_net, mlp
+from mmaml_tf.tasks import TaskStream
+from tests.learners import make_batch
+from tests.omniglot_fixture import write_archives
+from tests.omniglot_runs import tiny_domain as tiny_omniglot
+from tests.runs import tiny_domain
+from tests.test_meta_gradients import check
+
+SAME = dict(rtol=1e-10, atol=1e-12)
+
+
+def network():
+    return mlp(1, (7, 6), 1, kernel_initializer="he_normal")
+
+
+def test_pretrained_descends_the_loss_of_all_points(float64):
+    model, batch = network(), make_batch()
+    learner = Pretrained(model, inner_lr=0.1)
+    losses, _, (gradients,) = learner.meta_gradients(batch)
+    x, y = (tf.concat(parts, 1) for parts in zip(batch.support, batch.query, strict=True))
+    with tf.GradientTape() as tape:
+        expected = tf.reduce_mean((model(tf.reshape(x, [-1, 1])) - tf.reshape(y, [-1, 1])) ** 2)
+    np.testing.assert_allclose(tf.reduce_mean(losses), expected, **SAME)
+    wanted = tape.gradient(expected, model.trainable_variables)
+    for gradient, other in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(gradient, other, **SAME)
+    # At evaluation it is fine-tuned as MAML would adapt.
+    tuned = learner.after_each_step(batch.support, batch.query.x, 3).predictions
+    maml = mm.MAML(model, inner_lr=0.1).after_each_step(batch.support, batch.query.x, 3)
+    np.testing.assert_allclose(tuned, maml.predictions, **SAME)
+
+
+def test_random_stays_what_it_was():
+    learner = Random(network())
+    learner.compile()
+    before = [variable.numpy() for variable in learner.trainable_variables]
+    learner.fit(tf.data.Dataset.from_tensors(make_batch()).repeat(), steps_per_epoch=3, verbose=0)
+    for value, variable in zip(before, learner.trainable_variables, strict=True):
+        np.testing.assert_array_equal(value, variable)
+    assert int(learner.optimizer.iterations) == 3
+
+
+def test_an_oracle_is_told_the_function():
+    domain = tiny_domain("oracle")
+    learner = domain.build_learner()
+    assert isinstance(learner, Oracle)
+    assert learner.network.model.input_shape == (None, 1 + (1 + 2) + (1 + 2))
+    assert domain._shown().predictions(learner).shape == (1, 6, 201)
+
+
+def test_finetune_trains_on_all_classes(tmp_path):
+    write_archives(tmp_path)
+    domain = tiny_omniglot(tmp_path, "finetune")
+    batch = domain.training_tasks(tf.constant(0, tf.int64))
+    learner = domain.build_learner()
+    assert learner.classifier.units == domain.tasks.num_classes == 5 * 4
+    labels = np.unique(np.concatenate([batch.support.y, batch.query.y], 1))
+    assert labels.max() > 2 and labels.max() < 20
+    images = {}  # the same image has the same label in every task
+    for image, label in zip(
+        np.reshape(batch.support.x, [-1, 28 * 28]), np.ravel(batch.support.y), strict=True
+    ):
+        assert images.setdefault(image.tobytes(), label) == label
+    tested = domain.tasks.sample(TaskStream.EVALUATION, 0, 0, 2, 1, 1)
+    np.testing.assert_array_equal(tested.support.y, [[0, 1, 2]] * 2)
+
+
+def test_a_finetuned_head_starts_at_zero_and_is_not_trained(float64):
+    model = conv_net((6, 6, 1), 3, (4, 4))
+    learner = FineTuned(model, num_classes=7, loss="cross_entropy", inner_lr=0.1)
+    rng = np.random.default_rng(0)
+    for variable in learner.trainable_variables:
+        variable.assign_add(rng.normal(size=variable.shape))
+    (group,) = learner.parameter_groups()
+    assert not any(variable is weight for variable in group for weight in model.layers[-1].weights)
+    x, y = tf.constant(rng.normal(size=[2, 3, 6, 6, 1])), tf.constant([[0, 1, 2]] * 2)
+    predictions = learner.after_each_step(mm.Examples(x, y), x, 1).predictions.numpy()
+    np.testing.assert_array_equal(predictions[0], 0)
+    assert (np.abs(predictions[1]).max((1, 2)) > 1e-3).all()
+
+
+@pytest.mark.parametrize("make", [Pretrained, Oracle])
+def test_training_gradient_is_the_difference_quotient(float64, make):
+    check(make(network()))

@@ -1,0 +1,55 @@
+"""Methods through the command: resumed as if uninterrupted, evaluated, exported."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tests.omniglot_fixture import write_archives
+from tests.omniglot_runs import tiny_flags as tiny_omniglot
+from tests.runs import command, tiny_flags
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def check(folder, has_steps):
+    steps = pd.read_csv(f"{folder}/evaluation.csv")["step"].max()
+    assert (steps > 0) == has_steps
+    served = tf.saved_model.load(f"{folder}/saved_model").signatures["serving_default"]
+    assert "predictions" in served.structured_outputs
+
+
+@pytest.mark.parametrize("method", ["maml_plus_plus", "reptile", "in_context", "random"])
+def test_in_regression(method):
+    """Four iterations at once, and two and two more, are the same run."""
+    base = [*tiny_flags(method), "--domain=regression_2mode", "--lr_schedule=constant"]
+    base += ["--log_every=1", "--checkpoint_every=1", "--first_order_iterations=3"]
+    if method != "maml_plus_plus":
+        base.pop()
+    assert command(*base, "--iterations=4", "--output_dir=whole") == 0
+    assert command(*base, "--iterations=2", "--output_dir=parts") == 0
+    assert command(*base, "--iterations=4", "--output_dir=parts") == 0
+    whole, parts = (
+        pd.read_csv(Path(name, "metrics.csv")).drop(columns="iterations_per_second")
+        for name in ("whole", "parts")
+    )
+    pd.testing.assert_frame_equal(whole, parts)
+    evaluations = [Path(name, "evaluation.csv").read_bytes() for name in ("whole", "parts")]
+    assert evaluations[0] == evaluations[1]
+    check("whole", has_steps=method != "in_context")
+    assert command("--mode=report", "--runs=whole,parts", "--output_dir=report") == 0
+
+
+@pytest.mark.parametrize("method", ["maml_plus_plus", "reptile", "protonet", "finetune"])
+def test_on_images(method, tmp_path):
+    data = write_archives(tmp_path / "archives")
+    flags = [*tiny_omniglot(method), "--domain=omniglot", f"--data_dir={data}"]
+    flags += [] if method == "protonet" else ["--eval_steps=2"]
+    assert command(*flags, "--output_dir=run") == 0
+    check("run", has_steps=method != "protonet")

@@ -1,0 +1,113 @@
+"""What defines the methods that answer without gradient steps."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mmaml_tf as mm
+from mmaml_tf.networks.models import conv_net, mlp
+from tests import omniglot_fixture
+from tests.learners import check_along_a_direction, make_batch
+
+SAME = dict(rtol=1e-10, atol=1e-12)
+WAYS, SIZE = omniglot_fixture.WAYS, omniglot_fixture.SIZE
+
+
+def generic(learner, seed=0):
+    rng = np.random.default_rng(seed)
+    for variable in learner.trainable_variables:
+        variable.assign_add(0.1 * rng.normal(size=variable.shape))
+    return learner
+
+
+def classifier(kind):
+    model = conv_net((SIZE, SIZE, 1), None, (10, 4))
+    outputs = "num_outputs" if kind is mm.InContext else "num_ways"
+    return generic(kind(model, loss="cross_entropy", **{outputs: WAYS}))
+
+
+def regressor():
+    model = mlp(1, (7, 6), None, kernel_initializer="he_normal")
+    return generic(mm.InContext(model, num_outputs=1, width=8, depth=2, heads=2))
+
+
+CLASSIFIERS = [mm.ProtoNet, mm.MatchingNetworks, mm.InContext]
+by_name = pytest.mark.parametrize("kind", CLASSIFIERS, ids=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, None], ids=str)
+@pytest.mark.parametrize("batching", ["batched", "map"])
+def test_meta_gradient_is_the_difference_quotient(float64, kind, batching):
+    learner = classifier(kind) if kind else regressor()
+    learner.map_tasks = batching == "map"
+    batch = omniglot_fixture.make_batch() if kind else make_batch()
+    check_along_a_direction(learner, batch)
+
+
+@by_name
+def test_a_task_alone_is_the_same_as_among_others(float64, kind):
+    learner, batch = classifier(kind), omniglot_fixture.make_batch()
+    together = learner.after_each_step(batch.support, batch.query.x).predictions
+    one = tf.nest.map_structure(lambda part: part[1:2], batch)
+    alone = learner.after_each_step(one.support, one.query.x).predictions
+    assert together.shape[0] == 1
+    np.testing.assert_allclose(alone[:, 0], together[:, 1], rtol=1e-9, atol=1e-12)
+    adapted = learner.adapt(batch.support.x, batch.support.y)
+    np.testing.assert_allclose(adapted.predict(batch.query.x), together[0], **SAME)
+    with pytest.raises(ValueError, match="takes no gradient steps: num_steps=3"):
+        learner.adapt(batch.support.x, batch.support.y, num_steps=3)
+
+
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, None], ids=str)
+def test_the_order_of_support_points_does_not_matter(float64, kind):
+    learner = classifier(kind) if kind else regressor()
+    batch = omniglot_fixture.make_batch(num_shots=2) if kind else make_batch()
+    order = np.random.default_rng(0).permutation(batch.support.x.shape[1])
+    turned = mm.Examples(*(tf.gather(part, order, axis=1) for part in batch.support))
+    first, second = (
+        learner.after_each_step(support, batch.query.x).predictions
+        for support in (batch.support, turned)
+    )
+    np.testing.assert_allclose(second, first, rtol=1e-8, atol=1e-10)
+    swapped = batch.support._replace(y=tf.roll(batch.support.y, 1, 1))
+    changed = learner.after_each_step(swapped, batch.query.x).predictions
+    assert np.abs(changed - first).max() > 1e-3
+
+
+def test_in_context_does_not_depend_on_other_queries(float64):
+    learner, batch = regressor(), make_batch()
+    together = learner.after_each_step(batch.support, batch.query.x).predictions
+    alone = learner.after_each_step(batch.support, batch.query.x[:, 2:3]).predictions
+    np.testing.assert_allclose(alone, together[:, :, 2:3], **SAME)
+
+
+def test_prototypes_by_distance_are_the_linear_form(float64):
+    learner, batch = classifier(mm.ProtoNet), omniglot_fixture.make_batch(num_shots=2)
+    logits = learner.after_each_step(batch.support, batch.query.x).predictions[0]
+    support, queries = learner.network(batch.support.x), learner.network(batch.query.x)
+    labels = batch.support.y.numpy()
+    for task in range(len(labels)):
+        means = [support[task].numpy()[labels[task] == way].mean(0) for way in range(WAYS)]
+        distances = np.sum((queries[task].numpy()[:, None] - np.stack(means)) ** 2, -1)
+        np.testing.assert_allclose(
+            tf.nn.softmax(logits[task]), tf.nn.softmax(-distances), rtol=1e-9, atol=1e-12
+        )
+
+
+def test_matching_weights_sum_to_one(float64):
+    learner, batch = classifier(mm.MatchingNetworks), omniglot_fixture.make_batch(num_shots=2)
+    support, queries = learner.network(batch.support.x), learner.network(batch.query.x)
+    weights = learner.attention(support, queries).numpy()
+    np.testing.assert_allclose(weights.sum(-1), 1, **SAME)
+    task, query = 1, 2
+    units = [part / np.linalg.norm(part) for part in support[task].numpy()]
+    cosines = units @ (queries[task, query].numpy() / np.linalg.norm(queries[task, query]))
+    np.testing.assert_allclose(weights[task, query], tf.nn.softmax(cosines), **SAME)
+    logs = learner.after_each_step(batch.support, batch.query.x).predictions[0]
+    np.testing.assert_allclose(np.exp(logs).sum(-1), 1, **SAME)
+    np.testing.assert_allclose(tf.nn.softmax(logs), np.exp(logs), **SAME)
+
+
+def test_heads_that_do_not_divide_the_width():
+    with pytest.raises(ValueError, match="heads=3 do not divide width=8"):
+        mm.InContext(mlp(1, (4,), None), num_outputs=1, width=8, heads=3)
