@@ -22,6 +22,9 @@ class RecurrentPolicy(keras.layers.Layer):
       action_size: numbers in an action.
     """
 
+    # All tasks have the same weights; a `TaskNetwork` may have several sets.
+    num_groups = 1
+
     def __init__(self, inputs_size: int, hidden_units: Sequence[int], action_size: int, **kwargs):
         super().__init__(**kwargs)
         self.grus = [
