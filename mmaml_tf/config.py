@@ -363,14 +363,21 @@ class FewShotConfig(RunConfig):
         for field in ("multi_step_iterations", "first_order_iterations"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 0)
-        sizes = ("context_size", "eval_shots", "inner_batch_size", "width", "depth", "heads")
+        sizes = ("context_size", "eval_shots", "inner_batch_size", "width", "heads")
         for field in sizes:
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.eval_steps is not None:
             self.require_steps("eval_steps", 0)
+        if self.depth is not None:
+            self.require_steps("depth", 1)
         if self.width is not None and self.heads is not None:
             self.require("heads", self.width % self.heads == 0, f"must divide --width={self.width}")
+
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """A transformer's kernels: of a block, four width by width and two by twice the width."""
+        width, depth = self.width or 0, self.depth or 0
+        return {("width", "depth"): 8 * depth * width**2}
 
     @property
     def shots_at_evaluation(self) -> int:
