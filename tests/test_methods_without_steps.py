@@ -168,7 +168,7 @@ def test_a_plain_function_may_build_a_method():
 
 
 def test_served_alone_it_answers_the_same(tmp_path):
-    domain = tiny_domain("in_context", width=8, depth=2, heads=2)
+    domain = tiny_domain("in_context", width=8, depth=1, heads=2)
     learner = generic(domain.build_learner())
     domain.export(learner, tmp_path / "model")
     batch = make_batch()
