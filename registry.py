@@ -42,12 +42,16 @@ class Registration:
 
     def build(self, config: RunConfig) -> Any:
         """The domain of a run, with TensorFlow set up for it."""
+        self.set_up()
+        return self.domain(config)
+
+    def set_up(self) -> None:
+        """Tells TensorFlow how many threads to use."""
         import tensorflow as tf
 
         # Too late if this process has computed before: it keeps the threads that it has then.
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
-        return self.domain(config)
 
 
 # A user's own, and whoever's that is not below.

@@ -18,7 +18,9 @@ from absl import logging
 
 import registry
 from flags.common import FLAGS, refuse_ignored
+from mmaml_tf import devices
 from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.devices import cluster
 from mmaml_tf.errors import InterruptedRunError, RunError
 from mmaml_tf.training.run_folder import RunFolder
 
@@ -52,12 +54,15 @@ def default_folder(config: RunConfig) -> str:
 
 def train() -> None:
     """--mode=train."""
+    from mmaml_tf.devices.joined import joined
     from mmaml_tf.reporting import actions
 
     registration = registry.find(FLAGS.domain)
     config = registration.config(FLAGS.domain, FLAGS.method, FLAGS.preset)
     folder = RunFolder(FLAGS.output_dir or default_folder(config))
-    actions.train(registration.build(config), folder, FLAGS.overwrite)
+    registration.set_up()  # before workers join, which computes
+    with joined(cluster.from_environment()) as workers:
+        actions.train(registration.build(config), folder, FLAGS.overwrite, workers)
 
 
 def use_trained() -> None:
@@ -156,12 +161,14 @@ def main(argv: list[str] | None = None) -> int:
             print(__doc__)
             print("\n\n".join(FLAGS.module_help(module) for module in FLAG_MODULES))
             with quiet_start():
-                print(f"\n{choices()}")
+                print(f"\n{choices()}\n\n{devices.__doc__}")
             return 0
         rest = FLAGS(argv)
         if len(rest) > 1:
             raise absl_flags.Error(f"{rest[1]}: arguments are given as --flag=value")
         refuse_ignored()
+        if FLAGS.mode != "train" and (own := cluster.from_environment()) and own.index > 0:
+            return 0  # the first worker does that alone
         with quiet_start():
             import tensorflow as tf
 

@@ -142,6 +142,9 @@ FEW_SHOT = (
         "inner_optimizer", None, INNER_OPTIMIZERS, "Of reptile's steps; adam is without momentum."
     ),
     absl_flags.DEFINE_integer("inner_batch_size", None, "Points or images of reptile's steps."),
+    absl_flags.DEFINE_integer(
+        "eval_batch_size", None, "Likewise at evaluation; as in training by default."
+    ),
     absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
     absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
     absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),

@@ -97,8 +97,9 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
-    if method == "maml_plus_plus":  # [MAML++] 5: five steps in all settings
-        settings |= dict(inner_steps=5, inner_lr=0.1, eval_steps=5, lr_schedule="cosine")
+    if method == "maml_plus_plus":  # as its code's configurations, the same for all four settings
+        settings |= dict(iterations=50_000, meta_batch_size=8, lr_schedule="cosine")
+        settings |= dict(inner_steps=5, inner_lr=0.1, eval_steps=5)
     if method == "reptile":
         settings |= reptile_settings(num_ways, num_shots)
     if method in ("finetune", "random"):  # whose fine-tuning takes 15 updates ([MAML] 5.2)
@@ -124,6 +125,7 @@ def reptile_settings(num_ways: int, num_shots: int) -> dict[str, Any]:
         inner_steps=10 if many else 5,
         inner_lr=0.0005 if many else 0.001,
         inner_batch_size=20 if many else 10,
+        eval_batch_size=10 if many else 5,
         num_queries=max(10 - num_shots, 1),
         eval_steps=50,
         validation_tasks=100,

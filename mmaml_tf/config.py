@@ -308,6 +308,7 @@ class FewShotConfig(RunConfig):
         measures (`learners.maml_plus_plus`).
       inner_optimizer: of Reptile's inner steps, by name.
       inner_batch_size: points (images) of each of its steps.
+      eval_batch_size: of each of its steps at evaluation; None for as many.
       width, depth, heads: of a transformer: of its tokens, how many blocks, of each attention.
       context_size: numbers (or channels of an image) that a context vector appends to an input.
     """
@@ -330,6 +331,7 @@ class FewShotConfig(RunConfig):
     norm_per_step: bool | None = None
     inner_optimizer: str | None = None
     inner_batch_size: int | None = None
+    eval_batch_size: int | None = None
     width: int | None = None
     depth: int | None = None
     heads: int | None = None
@@ -348,7 +350,10 @@ class FewShotConfig(RunConfig):
         "mini_batches": ("inner_optimizer", "inner_batch_size"),
         "transformer": ("width", "depth", "heads"),
     }
-    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps")}
+    OPTIONAL = {
+        "inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps"),
+        "mini_batches": ("eval_batch_size",),
+    }
     EVALUATION = (*RunConfig.EVALUATION, "eval_queries", "eval_shots", "eval_steps")
 
     def __post_init__(self):
@@ -363,8 +368,8 @@ class FewShotConfig(RunConfig):
         for field in ("multi_step_iterations", "first_order_iterations"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 0)
-        sizes = ("context_size", "eval_shots", "inner_batch_size", "width", "heads")
-        for field in sizes:
+        batches = ("inner_batch_size", "eval_batch_size")
+        for field in ("context_size", "eval_shots", *batches, "width", "heads"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.eval_steps is not None:

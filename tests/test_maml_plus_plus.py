@@ -1,10 +1,12 @@
 """MAML++'s measures: each one, and none of them."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import mmaml_tf as mm
+from flags import omniglot_config
 from mmaml_tf.networks.models import conv_net, mlp
 from tests import omniglot_fixture
 from tests.learners import check_along_a_direction, make_batch
@@ -32,6 +34,10 @@ def learner_of(model, iteration=0, **settings):
     learner.optimizer.build(learner.trainable_variables)
     learner.optimizer.iterations.assign(iteration)
     return learner
+
+
+def in_graph(learner, batch):
+    return tf.function(learner.meta_gradients)(batch)
 
 
 def generic(learner, seed=0):
@@ -67,14 +73,21 @@ def test_meta_gradient_is_the_difference_quotient(float64, make, iteration, batc
     assert len(group) == len(learner.trainable_variables)
 
 
-def test_first_order_before_second(float64):
+@pytest.mark.parametrize(
+    "run",
+    [lambda learner, batch: learner.meta_gradients(batch), in_graph],
+    ids=["eager", "graph"],
+)
+@pytest.mark.parametrize("batching", ["batched", "map"])
+@pytest.mark.parametrize("limit", [None, 0.5], ids=["unclipped", "clipped"])
+def test_first_order_before_second(float64, limit, batching, run):
+    """The limit, too: it is a function of the gradients."""
     model, batch = curves()
-    early, late = (
-        learner_of(model, iteration, **OFF | dict(first_order_iterations=10)).meta_gradients(batch)
-        for iteration in (9, 10)
-    )
+    settings = OFF | dict(first_order_iterations=10, inner_clip_norm=limit, task_batching=batching)
+    early, late = (run(learner_of(model, iteration, **settings), batch) for iteration in (9, 10))
     for found, first_order in ((early, True), (late, False)):
-        expected = mm.MAML(model, first_order=first_order, **STEPS).meta_gradients(batch)
+        maml = mm.MAML(model, first_order=first_order, inner_clip_norm=limit, **STEPS)
+        expected = maml.meta_gradients(batch)
         np.testing.assert_allclose(found[0], expected[0], **SAME)
         for gradient, other in zip(found[2][0], expected[2][0], strict=True):
             np.testing.assert_allclose(gradient, other, **SAME)
@@ -127,3 +140,47 @@ def test_every_step_has_norms_of_its_own(float64):
     trajectory, _ = learner.trajectory(batch.support, None, 2)
     norm = trajectory[-1][1].parts
     assert norm[0].shape[0] == 1  # the inner loop leaves them alone
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("make", [curves, images])
+def test_few_steps_and_more_at_evaluation(float64, make, steps):
+    """One step has no norms after its own, none has no rates either: as MAML trains."""
+    model, batch = make()
+    loss = "mse" if model.name == "mlp" else "cross_entropy"
+    learner = mm.MAMLPlusPlus(model, loss=loss, inner_steps=steps, inner_lr=0.1)
+    _, _, (gradients,) = learner.meta_gradients(batch)
+    assert all(gradient is not None for gradient in gradients)
+    assert len(gradients) == len(learner.trainable_variables)
+    predicted = learner.after_each_step(batch.support, batch.query.x, steps + 2).predictions
+    assert predicted.shape[0] == steps + 3
+    assert np.abs(predicted[-1] - predicted[0]).max() > 1e-3
+
+
+def test_norms_of_a_nested_model_and_layers_that_do_not_adapt():
+    body = conv_net((SIZE, SIZE, 1), None, (4,))
+    model = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 1)), body, keras.layers.Dense(WAYS, name="head")]
+    )
+    learner = mm.MAMLPlusPlus(model, loss="cross_entropy", inner_steps=2)
+    assert [*learner.later_norms] == ["norm_0"]
+    assert [layer.name for layer in learner.network.plan.adapting] == ["conv_0", "head"]
+    head = mm.MAMLPlusPlus(model, loss="cross_entropy", adapts=["head", "norm_0"])
+    assert [layer.name for layer in head.network.plan.adapting] == ["head"]
+
+
+def test_evaluate_reports_the_loss_after_all_steps(float64):
+    model, batch = curves()
+    learner = learner_of(model, metric="mse")
+    logs = learner.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], logs["metric"], rtol=1e-6)
+    assert abs(float(tf.reduce_mean(learner.meta_loss(batch)[0])) - logs["metric"]) > 1e-3
+
+
+def test_published_settings():
+    """Its code's configurations of Omniglot are the same for 5 and 20 ways, 1 and 5 shots."""
+    for ways, shots in ((5, 1), (5, 5), (20, 1), (20, 5)):
+        chosen = omniglot_config.paper_settings("maml_plus_plus", ways, shots)
+        assert (chosen["meta_batch_size"], chosen["iterations"]) == (8, 50_000)
+        assert (chosen["inner_steps"], chosen["inner_lr"], chosen["eval_steps"]) == (5, 0.1, 5)
+        assert (chosen["multi_step_iterations"], chosen["first_order_iterations"]) == (5_000, 0)

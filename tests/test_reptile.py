@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 import mmaml_tf as mm
+from flags import image_sets_config, omniglot_config
+from mmaml_tf.learners.reptile import mini_batches
 from mmaml_tf.networks.models import mlp
 from tests import omniglot_fixture
 from tests.learners import make_batch
@@ -40,7 +42,7 @@ def test_steps_of_adam_on_mini_batches_in_numpy(float64):
     learner = mm.Reptile(model, inner_lr=0.1, inner_steps=4, inner_batch_size=2)
     batch = make_batch(num_tasks=1)
     x, y = (part.numpy()[0, :, 0] for part in batch.support)  # three points
-    order = learner._order(tf.constant(3), 4, 5).numpy()
+    order = mini_batches(3, 4, 2, 5).numpy()
     assert sorted(np.ravel(order)[:3]) == sorted(np.ravel(order)[3:6]) == [0, 1, 2]
     theta, v = np.array([1.0, 0.0]), np.zeros(2)
     for step, chosen in enumerate(order, 1):
@@ -79,10 +81,63 @@ def test_a_meta_step_of_one_ends_at_the_mean():
 
 
 def test_the_order_depends_on_the_iteration():
-    learner = reptile()
-    first, again, other = (learner._order(tf.constant(20), 3, seed) for seed in (1, 1, 2))
+    first, again, other = (mini_batches(20, 3, 10, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first.numpy() != other.numpy()).any()
+    unknown = tf.function(lambda number: mini_batches(number, 3, 10, 1))(tf.constant(20))
+    np.testing.assert_array_equal(first, unknown)  # in an export, where K is open
+
+
+def test_support_sets_have_a_batch_size_of_their_own(float64):
+    batch = make_batch(num_shots=6)
+    few, many = reptile(eval_batch_size=2, inner_batch_size=4), reptile(inner_batch_size=2)
+    many.set_weights(few.get_weights())
+    ends = [each.after_each_step(batch.support, batch.query.x).predictions for each in (few, many)]
+    np.testing.assert_allclose(*ends, **SAME)
+    moves = [each.meta_gradients(batch)[2][0][0] for each in (few, many)]
+    assert np.abs(moves[0] - moves[1]).max() > 1e-3
+
+
+def test_the_norm_of_a_step_is_limited(float64):
+    batch, limit = make_batch(), 0.01
+    learner = reptile(inner_optimizer="sgd", inner_clip_norm=limit, inner_batch_size=100)
+    trajectory, _ = learner.trajectory(batch.support, None, 1)
+    squared = sum(
+        np.sum((new - old) ** 2, tuple(range(1, new.shape.rank)))
+        for after, before in zip(trajectory[1], trajectory[0], strict=True)
+        for new, old in zip(after.parts, before.parts, strict=True)
+    )
+    np.testing.assert_allclose(np.sqrt(squared), 0.01 * limit, rtol=1e-9)
+
+
+def test_tasks_that_do_not_fit_are_named():
+    batch = make_batch()
+    wide = mm.Examples(tf.zeros([4, 3, 2]), batch.support.y)
+    with pytest.raises(ValueError, match=r"support.x must be \[tasks, examples, 1\] for mlp"):
+        reptile().meta_gradients(batch._replace(support=wide))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_xla_agrees(optimizer):
+    learner, batch = reptile(inner_optimizer=optimizer, inner_batch_size=2), make_batch()
+    _, _, (moves,) = learner.meta_gradients(batch)
+    compiled = tf.function(lambda: learner.meta_gradients(batch), jit_compile=True)
+    for move, other in zip(moves, compiled()[2][0], strict=True):
+        np.testing.assert_allclose(move, other, rtol=1e-4, atol=2e-5 * np.abs(move).max())
+
+
+def test_published_settings():
+    """Reptile's Table 4: ten images a class to train on, 15 of Mini-ImageNet."""
+    wanted = {(5, 1): (5, 10, 5, 1e-3), (20, 1): (10, 20, 10, 5e-4), (20, 5): (10, 20, 10, 5e-4)}
+    for (ways, shots), (steps, size, at_evaluation, rate) in wanted.items():
+        chosen = omniglot_config.paper_settings("reptile", ways, shots)
+        assert chosen["num_shots"] + chosen["num_queries"] == 10
+        assert (chosen["inner_steps"], chosen["inner_lr"]) == (steps, rate)
+        assert (chosen["inner_batch_size"], chosen["eval_batch_size"]) == (size, at_evaluation)
+        assert (chosen["meta_lr"], chosen["lr_schedule"], chosen["eval_steps"]) == (1, "linear", 50)
+    mini = image_sets_config.paper_settings("reptile", ("miniimagenet",), 5, 5)
+    assert (mini["inner_steps"], mini["eval_batch_size"], mini["meta_lr"]) == (8, 15, 1)
+    assert (mini["num_shots"] + mini["num_queries"], mini["meta_clip_value"]) == (15, None)
 
 
 def test_learns_images(float64):

@@ -20,10 +20,14 @@ def steady(mean, log_stddev=-20.0):
     return policy
 
 
+def generators(num_tasks, seed=0):
+    return np.random.default_rng(seed).spawn(num_tasks)
+
+
 def test_an_episode_by_hand():
     sampler = Sampler(envs.NAVIGATION_2D)
     goals = np.array([[0.5, 0.25], [-3.0, 1.0]])
-    rollouts, diverged = sampler.play(steady([0.5, 0.25]), goals, 2, np.random.default_rng(0))
+    rollouts, diverged = sampler.play(steady([0.5, 0.25]), goals, 2, generators(2))
     assert diverged == 0 and rollouts.observations.shape == (2, 2, 100, 2)
     # Half of the largest speed, 0.1: the first task's goal is reached in ten steps.
     steps = np.arange(100)
@@ -43,7 +47,7 @@ def test_an_episode_by_hand():
 def test_noise_has_the_policys_size_and_is_not_clipped_in_the_record():
     sampler = Sampler(envs.NAVIGATION_2D)
     policy = steady([0.0, 1.0], np.log(2.0))
-    rollouts, _ = sampler.play(policy, np.full((4, 2), 50.0), 10, np.random.default_rng(0))
+    rollouts, _ = sampler.play(policy, np.full((4, 2), 50.0), 10, generators(4))
     actions = rollouts.actions.numpy().reshape(-1, 2)
     # 4000 draws: standard errors 0.03 of the mean and 0.02 of the deviation.
     np.testing.assert_allclose(actions.mean(0), [0.0, 1.0], atol=0.15)
@@ -59,7 +63,7 @@ def test_equal_generators_give_equal_episodes(env_id):
     def play(seed):
         sampler = Sampler(env_id)
         policy = steady([0.1] * sampler.action_size, 0.0)
-        return sampler.play(policy, goals, 2, np.random.default_rng(seed))[0]
+        return sampler.play(policy, goals, 2, generators(2, seed))[0]
 
     for one, other in zip(play(3), play(3), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -70,21 +74,19 @@ def test_the_oracle_sees_the_goal():
     sampler = Sampler(envs.HALF_CHEETAH_LOCATION, observes_goal=True)
     assert sampler.observation_size == 19
     goals = np.array([[2.5], [-1.5]])
-    rollouts, _ = sampler.play(steady([0.0] * 6), goals, 1, np.random.default_rng(0))
+    rollouts, _ = sampler.play(steady([0.0] * 6), goals, 1, generators(2))
     np.testing.assert_array_equal(rollouts.observations[0, 0, :, -1], np.full(200, 2.5))
     np.testing.assert_array_equal(rollouts.observations[1, 0, :, -1], np.full(200, -1.5))
 
 
 def test_actions_that_are_not_finite():
     with pytest.raises(NonFiniteLossError, match="actions are not finite"):
-        Sampler(envs.NAVIGATION_2D).play(
-            steady([np.nan, 0.0]), np.ones((1, 2)), 1, np.random.default_rng(0)
-        )
+        Sampler(envs.NAVIGATION_2D).play(steady([np.nan, 0.0]), np.ones((1, 2)), 1, generators(1))
 
 
 def test_a_rate_of_diverging_simulations_stops_the_run():
     with pytest.raises(RunError, match="4 of 4 simulations diverged"):
-        Sampler("TestBroken-v0").play(steady([0.0]), np.ones((2, 1)), 2, np.random.default_rng(0))
+        Sampler("TestBroken-v0").play(steady([0.0]), np.ones((2, 1)), 2, generators(2))
 
 
 def test_without_opengl_the_error_is_the_commands(monkeypatch):

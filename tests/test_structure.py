@@ -42,6 +42,7 @@ ORDER = [
     ["serving"],
     ["learners/options"],
     ["config"],
+    ["devices"],
     ["learners"],
     ["training"],
     ["reporting"],

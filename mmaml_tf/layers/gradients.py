@@ -21,9 +21,6 @@ class Gradient(Protocol):
     def constant(self) -> "Gradient":
         """The same numbers, not differentiated further (first-order MAML)."""
 
-    def with_derivatives(self, share: tf.Tensor) -> "Gradient":
-        """The same numbers, whose own derivatives are multiplied by `share`."""
-
     def formed(self) -> "WeightGradient":
         """One tensor per parameter."""
 
@@ -48,10 +45,6 @@ class WeightGradient:
         """See `Gradient`."""
         return type(self)(tuple(tf.stop_gradient(part) for part in self.parts))
 
-    def with_derivatives(self, share: tf.Tensor) -> Self:
-        """See `Gradient`."""
-        return type(self)(tuple(_with_derivatives(part, share) for part in self.parts))
-
     def clipped_by_value(self, limit: float) -> Self:
         """Every element clamped to [-limit, limit]."""
         return type(self)(tuple(tf.clip_by_value(part, -limit, limit) for part in self.parts))
@@ -60,6 +53,15 @@ class WeightGradient:
         """Every element times its own factor, one tensor [...parameter shape] per parameter."""
         pairs = zip(self.parts, factors, strict=True)
         return type(self)(tuple(part * factor for part, factor in pairs))
+
+    def of_each_task(self, factors: tf.Tensor) -> Self:
+        """Every task's gradient times a factor of the task's own, [tasks]."""
+        return type(self)(
+            tuple(
+                tf.reshape(factors, [-1] + [1] * (part.shape.rank - 1)) * part
+                for part in self.parts
+            )
+        )
 
     def formed(self) -> Self:
         """Itself: nothing is left to multiply out."""
@@ -100,21 +102,11 @@ class OuterProductGradient:
             tf.stop_gradient(self.inputs), tf.stop_gradient(self.deltas), self.has_bias
         )
 
-    def with_derivatives(self, share: tf.Tensor) -> Self:
-        """See `Gradient`."""
-        inputs, deltas = (_with_derivatives(part, share) for part in (self.inputs, self.deltas))
-        return type(self)(inputs, deltas, self.has_bias)
-
     def formed(self) -> WeightGradient:
         """The gradient with its kernel multiplied out: kernel (and bias)."""
         kernel = tf.matmul(self.inputs, self.deltas, transpose_a=True)
         bias = (tf.reduce_sum(self.deltas, 1),) if self.has_bias else ()
         return WeightGradient((kernel, *bias))
-
-
-def _with_derivatives(part: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    constant = tf.stop_gradient(part)
-    return constant + share * (part - constant)
 
 
 @dataclass(frozen=True)

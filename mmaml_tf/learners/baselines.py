@@ -48,6 +48,6 @@ class Random(Pretrained):
 
     def train_step(self, batch: TaskBatch) -> dict[str, Any]:
         """Counts the iteration."""
-        losses, _ = self.meta_loss(batch)
+        losses, _ = self.workers.mean(self.meta_loss(batch))
         self.optimizer.iterations.assign_add(1)
         return self._running_means(losses, losses)

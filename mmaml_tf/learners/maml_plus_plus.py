@@ -1,6 +1,7 @@
 """MAML++: measures that make MAML train more easily. [MAML++]"""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,16 +20,14 @@ from mmaml_tf.tasks import Examples, TaskBatch
 
 @dataclasses.dataclass(frozen=True)
 class ScheduledLoop(InnerLoop):
-    """The inner loop with rates per step and layer, and second derivatives that come later.
+    """The inner loop with rates per step and layer.
 
     Attributes:
       rates: alpha of every step [S], one per layer that adapts; empty for `learning_rate`.
-      second_order: one, or zero while second derivatives are left out.
       index: of the next step.
     """
 
     rates: Sequence[keras.Variable] = ()
-    second_order: float | tf.Tensor = 1.0
     index: int = 0
 
     def updated(
@@ -39,8 +38,6 @@ class ScheduledLoop(InnerLoop):
         step_size: tf.Tensor,
     ) -> list[Any]:
         """See `InnerLoop`; of steps beyond the trained ones, the last one's rates count."""
-        if not isinstance(self.second_order, float):
-            gradients = [gradient.with_derivatives(self.second_order) for gradient in gradients]
         if not self.rates:
             return super().updated(network, fast, gradients, step_size)
         last = self.rates[0].shape[0] - 1
@@ -83,22 +80,20 @@ class MAMLPlusPlus(GradientBased):
         norm_per_step: bool = True,
         **settings: Any,
     ):
+        # Its rates are per step and layer, those per weight not there.
+        super().__init__(model, learned_rates=False, **settings)
+        plan = self.network.plan
         norms = [
             layer
-            for layer in model.layers
-            if norm_per_step
-            and isinstance(layer, keras.layers.BatchNormalization)
-            and layer.trainable_variables
+            for layer in plan.layers
+            if norm_per_step and isinstance(layer, keras.layers.BatchNormalization)
         ]
-        if norms:
-            others = [layer for layer in model.layers if layer.trainable_variables]
-            settings["adapts"] = [layer.name for layer in others if layer not in norms]
-        super().__init__(model, **settings)
+        plan.adapting = [layer for layer in plan.adapting if layer not in norms]
         self.multi_step_iterations = multi_step_iterations
         self.first_order_iterations = first_order_iterations
         steps = self.inner_loop.num_steps
         self.step_rates = []
-        if rates_per_step:
+        if rates_per_step and steps > 0:
             alpha = self.inner_loop.learning_rate
             self.step_rates = [
                 self.add_weight(
@@ -107,9 +102,9 @@ class MAMLPlusPlus(GradientBased):
                     # Keras's Constant rounds to float32.
                     initializer=lambda shape, dtype: tf.fill(shape, tf.constant(alpha, dtype)),
                 )
-                for layer in self.network.plan.adapting
+                for layer in plan.adapting
             ]
-        # The first step's are the model's own.
+        # The first step's are the model's own: a single step has no others.
         self.later_norms = {
             layer.name: [
                 [
@@ -123,6 +118,7 @@ class MAMLPlusPlus(GradientBased):
                 for step in range(1, steps)
             ]
             for layer in norms
+            if steps > 1
         }
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
@@ -142,16 +138,27 @@ class MAMLPlusPlus(GradientBased):
         early = left / steps
         return [early] * (steps - 1) + [1 - (steps - 1) * early]
 
-    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def meta_gradients(
+        self, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """See `MetaLearner`. Two graphs, of which one runs: leaving second derivatives out by a
+        factor of zero would cost as much as having them."""
+        second = functools.partial(self.gradients_of, self.meta_loss, batch)
+        if self.first_order_iterations == 0:
+            return second()
+        first = functools.partial(
+            self.gradients_of, functools.partial(self.meta_loss, first_order=True), batch
+        )
+        return tf.cond(self.iteration < self.first_order_iterations, first, second)
+
+    def meta_loss(
+        self, batch: TaskBatch, tau: Tau = None, first_order: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `GradientBased`; at first the query loss after every step counts."""
         steps = self.inner_loop.num_steps
-        second_order: float | tf.Tensor = 1.0
-        if self.first_order_iterations > 0:
-            begun = self.iteration >= self.first_order_iterations
-            second_order = tf.cast(begun, self.network.compute_dtype)
         mode = batch.mode if self.map_tasks else None
         trajectory, support_losses = self.trajectory(
-            batch.support, tau, steps, mode, second_order=second_order
+            batch.support, tau, steps, mode, first_order=first_order
         )
 
         def query_losses(fast: list[Any]) -> tf.Tensor:
@@ -170,18 +177,22 @@ class MAMLPlusPlus(GradientBased):
             losses = tf.cond(is_early, of_all_steps, lambda: losses)
         return losses, losses if support_losses is None else support_losses
 
+    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `MetaLearner`."""
+        return super().meta_loss(batch)
+
     def trajectory(
         self,
         support: Examples,
         tau: Tau,
         num_steps: int,
         mode: tf.Tensor | None = None,
-        second_order: float | tf.Tensor = 1.0,
+        first_order: bool = False,
     ) -> tuple[list[list[Any]], tf.Tensor | None]:
         """See `GradientBased`; theta' after a step has that step's norms."""
-        loop = ScheduledLoop(
-            **vars(self.inner_loop), rates=self.step_rates, second_order=second_order
-        )
+        loop = ScheduledLoop(**vars(self.inner_loop), rates=self.step_rates)
+        if first_order:
+            loop = dataclasses.replace(loop, first_order=True)
         fast, first_losses = self.prior(support, num_steps, mode), None
         trajectory = [fast]
         for step in range(num_steps):

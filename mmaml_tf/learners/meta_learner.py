@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import keras
 import tensorflow as tf
 
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
-from mmaml_tf.learners.task_mapping import mapped_meta_gradients, mapped_predictions
+from mmaml_tf.learners.task_mapping import MetaLoss, mapped_meta_gradients, mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -73,6 +74,8 @@ class MetaLearner(keras.Model):
     observes_task = False
     # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
     trains_on_classes = False
+    # The processes that train it together.
+    workers: Workers = ALONE
     # The meta-optimizer that a learning rate is meant for.
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 
@@ -209,7 +212,9 @@ class MetaLearner(keras.Model):
     def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
         query_losses, support_losses, gradients = self.meta_gradients(batch)
-        loss = tf.reduce_mean(query_losses)
+        loss, support_loss, gradients = self.workers.mean(
+            (tf.reduce_mean(query_losses), tf.reduce_mean(support_losses), gradients)
+        )
         updates: list[tuple[tf.Tensor, keras.Variable]] = []
         for variables, values in zip(self.parameter_groups(), gradients, strict=True):
             clipped = self.clip_meta_gradient(reject_missing(variables, values))
@@ -222,7 +227,7 @@ class MetaLearner(keras.Model):
                 self.first_bad_iteration,
             )
         )
-        return self._running_means(query_losses, support_losses)
+        return self._running_means(loss, support_loss)
 
     def _running_means(
         self, query_losses: tf.Tensor, support_losses: tf.Tensor
@@ -236,14 +241,20 @@ class MetaLearner(keras.Model):
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        return self.gradients_of(self.meta_loss, batch)
+
+    def gradients_of(
+        self, meta_loss: MetaLoss, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """As `meta_gradients`, of any function of `meta_loss`'s kind."""
         self._require_fit(batch)
         groups = self.parameter_groups()
         if self.map_tasks:
             return mapped_meta_gradients(
-                self.meta_loss, lambda support: self.modulate(support)[0], groups, batch
+                meta_loss, lambda support: self.modulate(support)[0], groups, batch
             )
         with tf.GradientTape() as tape:
-            query_losses, support_losses = self.meta_loss(batch)
+            query_losses, support_losses = meta_loss(batch, None)
             loss = tf.reduce_mean(query_losses)
         return query_losses, support_losses, tape.gradient(loss, groups)
 
@@ -322,12 +333,16 @@ class MetaLearner(keras.Model):
 
     def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Keras's `evaluate`: query loss (and the metric) after the steps, support loss before."""
-        logs = self._running_means(*self.meta_loss(batch))
+        logs = self._running_means(*self.test_loss(batch))
         if self.task_metric is not None:
             predicted = self.after_each_step(batch.support, batch.query.x).predictions[-1]
             self.metric_tracker.update_state(self.task_metric(batch.query.y, predicted))
             logs["metric"] = self.metric_tracker.result()
         return logs
+
+    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `test_step` reports: `meta_loss`, where that is the loss after all steps."""
+        return self.meta_loss(batch)
 
     def predict(self, *arguments: Any, **options: Any) -> NoReturn:
         """There is nothing to predict with before it adapted.

@@ -9,6 +9,7 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import TaskWeights
 from mmaml_tf.layers.gradients import WeightGradient
 from mmaml_tf.learners.gradient_based import GradientBased
+from mmaml_tf.learners.inner_loop import norm_clip_factor
 from mmaml_tf.learners.meta_learner import Tau, require_one_of
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 from mmaml_tf.methods import register
@@ -23,13 +24,15 @@ class Reptile(GradientBased):
     mini-batches of all of a task's points (Nichol, Achiam, Schulman 2018, arXiv:1803.02999).
 
     No derivative of the steps is taken. The mini-batches go through the points in an order that
-    depends on the iteration alone.
+    depends on the iteration alone. `compile(keras.optimizers.SGD(epsilon))` makes that update.
 
     Args:
       model: the base network.
-      inner_optimizer: of INNER_OPTIMIZERS; Adam as published, but from rest in every task (choice).
+      inner_optimizer: of INNER_OPTIMIZERS; Adam as published, but from rest in every task, where
+        their code keeps its second moments from task to task (choice).
       inner_batch_size: points of a step, all where there are fewer.
-      **settings: see `GradientBased`; the learning rate of `compile` is epsilon.
+      eval_batch_size: of a step on a support set; None for `inner_batch_size`.
+      **settings: see `GradientBased`; steps have one rate and no derivatives.
     """
 
     SETTINGS: tuple[str, ...] = ("inner_loop", "mini_batches")
@@ -41,22 +44,30 @@ class Reptile(GradientBased):
         *,
         inner_optimizer: str = "adam",
         inner_batch_size: int = 10,
+        eval_batch_size: int | None = None,
         **settings: Any,
     ):
-        super().__init__(model, **settings | dict(fast_weights="materialised"))
+        settings["fast_weights"] = "materialised"
+        super().__init__(model, first_order=True, learned_rates=False, **settings)
         require_one_of("inner_optimizer", inner_optimizer, INNER_OPTIMIZERS)
         self.is_adam = inner_optimizer == "adam"
         self.inner_batch_size = inner_batch_size
+        self.eval_batch_size = inner_batch_size if eval_batch_size is None else eval_batch_size
 
     def meta_gradients(
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """Losses of all points after and before the steps, and theta - mean theta' as gradient."""
+        self._require_fit(batch)
         points = Examples(*(tf.concat(p, 1) for p in zip(batch.support, batch.query, strict=True)))
 
         def led_to(points: Examples) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             trajectory, before = self.trajectory(
-                points, None, self.inner_loop.num_steps, seed=self.iteration
+                points,
+                None,
+                self.inner_loop.num_steps,
+                seed=self.iteration,
+                batch_size=self.inner_batch_size,
             )
             outputs, _ = self.network.forward(points.x, trajectory[-1])
             after = self.task_loss(points.y, outputs)
@@ -91,17 +102,23 @@ class Reptile(GradientBased):
         num_steps: int,
         mode: tf.Tensor | None = None,
         seed: int | tf.Tensor = 0,
+        batch_size: int | None = None,
     ) -> tuple[list[list[Any]], tf.Tensor | None]:
-        """See `GradientBased`; `seed` decides the order of the points."""
+        """See `GradientBased`; `seed` decides the order of the points, and `batch_size` how many a
+        step has: by default as many as at evaluation."""
         fast, second_moments, first_losses = self.network.prior(), None, None
         trajectory = [fast]
-        order = self._order(tf.shape(support.x)[1], num_steps, seed)
+        number = support.x.shape[1] or tf.shape(support.x)[1]
+        order = mini_batches(number, num_steps, batch_size or self.eval_batch_size, seed)
         for step in range(num_steps):
             x, y = (tf.gather(part, order[step], axis=1) for part in support)
             gradients, losses = self.inner_loop.gradients(
                 self.network, fast, tau, x, functools.partial(self.task_loss, y)
             )
             formed = [gradient.formed() for gradient in gradients]
+            if self.inner_loop.clip_norm is not None:
+                factor = norm_clip_factor(formed, self.inner_loop.clip_norm)
+                formed = [gradient.of_each_task(factor) for gradient in formed]
             if self.is_adam:
                 formed, second_moments = _scaled(formed, second_moments, step + 1)
             rate = tf.constant(self.inner_loop.learning_rate, losses.dtype)
@@ -110,18 +127,24 @@ class Reptile(GradientBased):
             first_losses = losses if first_losses is None else first_losses
         return trajectory, first_losses
 
-    def _order(self, number: tf.Tensor, num_steps: int, seed: int | tf.Tensor) -> tf.Tensor:
-        """Indices of each step's points, [num_steps, batch]: one shuffled pass after the other."""
-        size = tf.minimum(self.inner_batch_size, number)
-        needed = num_steps * size
-        passes = -(-needed // number)
-        shuffled = tf.map_fn(
-            lambda index: tf.random.experimental.stateless_shuffle(
-                tf.range(number), tf.stack([tf.cast(seed, tf.int32), index])
-            ),
-            tf.range(passes),
-        )
-        return tf.reshape(tf.reshape(shuffled, [-1])[:needed], [num_steps, size])
+
+def mini_batches(
+    number: int | tf.Tensor, num_steps: int, batch_size: int, seed: int | tf.Tensor
+) -> tf.Tensor:
+    """Indices of each step's points, [num_steps, batch]: one shuffled pass after the other.
+
+    Args:
+      number: of points.
+      num_steps: k.
+      batch_size: points of a step, at most.
+      seed: of the order; the same seed, the same order.
+    """
+    size = min(batch_size, number) if isinstance(number, int) else tf.minimum(batch_size, number)
+    passes = -(-num_steps * size // number)
+    # An argsort, as XLA has no shuffle; a named generator, as "auto" is another one there.
+    keys = tf.random.stateless_uniform([passes, number], [tf.cast(seed, tf.int32), 0], alg="philox")
+    order = tf.reshape(tf.argsort(keys, stable=True), [-1])
+    return tf.reshape(order[: num_steps * size], [num_steps, size])
 
 
 def _flat(fast: list[TaskWeights]) -> list[tf.Tensor]:

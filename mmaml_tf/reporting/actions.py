@@ -1,5 +1,7 @@
 """What the command does with a run: train, evaluate, export. Knows no domain."""
 
+import contextlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +12,9 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf.config import RunConfig
+from mmaml_tf.config import RunConfig, shown
+from mmaml_tf.devices.agreement import require_agreement
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.reporting import figures
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_files import write_atomically
@@ -53,16 +57,39 @@ class Domain(Protocol):
         """Saves it as a SavedModel."""
 
 
-def train(domain: Domain, folder: RunFolder, overwrite: bool = False) -> None:
-    """Trains (or resumes), evaluates, draws and exports."""
-    with within_memory(domain.config):
+def train(
+    domain: Domain, folder: RunFolder, overwrite: bool = False, workers: Workers = ALONE
+) -> None:
+    """Trains (or resumes), evaluates, draws and exports; of several workers, the first does."""
+    config = domain.config
+    with within_memory(config):
         learner = domain.build_learner()
+        learner.workers = workers
+        workers.require_shares(config.meta_batch_size, learner.network.num_groups)
+        if workers.count > 1:
+            _require_same_run(workers, config)
+        if not workers.is_first:
+            print(f"{workers.name}, for the run in {folder.path}")
+            with contextlib.redirect_stdout(io.StringIO()):  # the first one says it all
+                domain.train(learner, folder)
+            return
         with folder.claimed(domain.config, overwrite):
             print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
             with writing(folder.path, MEGABYTE):  # TensorBoard's events
                 domain.train(learner, folder)
+            workers.part()
             _evaluate(domain, learner, folder.kept_iteration(), folder, folder)
             _export(domain, learner, folder)
+
+
+def _require_same_run(workers: Workers, config: RunConfig) -> None:
+    """Raises RunError unless all workers were given the same run, by the same versions."""
+    free = (*config.RESUMABLE, *config.EVALUATION)
+    settings = {f"--{name}": shown(value) for name, value in asdict(config).items()}
+    settings = {name: value for name, value in settings.items() if name[2:] not in free}
+    require_agreement(workers, settings, "give all workers the same command")
+    versions = {"code": provenance.code()} | provenance.versions()
+    require_agreement(workers, versions, "install the same versions for all workers")
 
 
 def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:

@@ -124,7 +124,11 @@ class RlDomain:
         """The tasks of these goals, to act in as the run's settings say."""
         config = self.config
         return GoalTasks(
-            self.sampler, goals, rng, config.rollouts, config.embedding_trajectories or 0
+            self.sampler,
+            goals,
+            rng.spawn(len(goals)),
+            config.rollouts,
+            config.embedding_trajectories or 0,
         )
 
     def training_tasks(self, iteration: int) -> GoalTasks:

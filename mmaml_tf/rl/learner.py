@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.learners.modulator import Modulator
 from mmaml_tf.networks.task_network import TaskNetwork
@@ -71,6 +72,8 @@ class MetaPolicy(keras.Model):
       modulator: trajectories -> (tau, v), or None.
     """
 
+    # The processes that train it together.
+    workers: Workers = ALONE
     METRICS = ("loss", "return_before", "return_after", "kl", "diverged")
 
     def __init__(
@@ -122,7 +125,7 @@ class MetaPolicy(keras.Model):
         It acts in environments, so it runs outside the graph.
         """
         # Draw tasks T_j ~ p(T).
-        tasks = self.draw_tasks(int(iteration))
+        tasks = self.draw_tasks(int(iteration)).share(self.workers.index, self.workers.count)
         # Explore with theta, and infer tau = {tau_i} from the trajectories.
         trajectories = self.explore(tasks)
         tau, _ = self.modulate(trajectories)
@@ -136,8 +139,9 @@ class MetaPolicy(keras.Model):
         update = self.meta_update(self, Experience(trajectories, supports, query))
         self.optimizer.iterations.assign_add(1)
 
-        returns = tasks.returns().mean(0)
-        values = (update.loss, returns[0], returns[-1], update.kl, tasks.diverged)
+        diverged = self.workers.count * tf.constant(tasks.diverged, tf.float32)
+        returns, diverged = self.workers.mean((tf.constant(tasks.returns().mean(0)), diverged))
+        values = (update.loss, returns[0], returns[-1], update.kl, diverged)
         for tracker, value in zip(self.metrics, values, strict=True):
             tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.metrics}

@@ -137,7 +137,8 @@ class MetaTrpo:
             loss = surrogate_loss(outputs, old_outputs, experience.query)
         gradients = tape.gradient(loss, variables)
         reject_missing(learner.trainable_variables, gradients)
-        return loss, trpo.flatten(gradients), old_outputs, fast
+        loss, gradient = learner.workers.mean((loss, trpo.flatten(gradients)))
+        return loss, gradient, old_outputs, fast
 
     def fisher(
         self, learner: MetaPolicy, experience: Experience, fast: list[Any]
@@ -152,7 +153,7 @@ class MetaTrpo:
         def product(vector: tf.Tensor) -> tf.Tensor:
             tangent = push(trpo.unflatten(vector, variables))
             pulled = pull(weights * policy.fisher_product(outputs, tangent))
-            return trpo.flatten(pulled) + self.cg_damping * vector
+            return learner.workers.mean(trpo.flatten(pulled)) + self.cg_damping * vector
 
         return product
 
@@ -176,7 +177,8 @@ class MetaTrpo:
         """L and the mean divergence at the variables' present values."""
         outputs, _ = learner.replay(experience)
         divergence = task_mean(policy.kl_divergence(old_outputs, outputs), experience.query)
-        return surrogate_loss(outputs, old_outputs, experience.query), divergence
+        loss = surrogate_loss(outputs, old_outputs, experience.query)
+        return learner.workers.mean((loss, divergence))
 
 
 def no_update(learner: MetaPolicy, experience: Experience) -> trpo.Candidate:

@@ -1,6 +1,6 @@
 """Plays batches of episodes: one policy call and one environment call per step for all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import gymnasium
 import numpy as np
@@ -52,7 +52,7 @@ class Sampler:
         policy: Policy,
         goals: npt.NDArray[np.float64],
         num_rollouts: int,
-        rng: np.random.Generator,
+        rngs: Sequence[np.random.Generator],
     ) -> tuple[Rollouts, int]:
         """Plays `num_rollouts` episodes of every task.
 
@@ -61,7 +61,8 @@ class Sampler:
             [tasks, rollouts, 2 act].
           goals: one per task, [tasks, dim].
           num_rollouts: per task.
-          rng: of initial states and action noise: equal generators give equal episodes.
+          rngs: each task's own, of its initial states and action noise: equal generators give equal
+            episodes.
 
         Returns:
           The episodes, and how many of them were cut because their simulation diverged.
@@ -75,8 +76,9 @@ class Sampler:
         env = self._env(num_tasks * num_rollouts)
         goals = np.repeat(goals, num_rollouts, axis=0)
         diverged_before = env.num_diverged
-        observed, _ = env.reset(seed=int(rng.integers(2**31)), options={"goals": goals})
-        noise = rng.standard_normal((self.horizon, *batch, self.action_size), dtype=np.float32)
+        observed = self._start(env, goals, rngs)
+        shape = (self.horizon, num_rollouts, self.action_size)
+        noise = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs], 1)
         observations = np.zeros((*batch, self.horizon, self.observation_size), np.float32)
         actions = np.zeros((*batch, self.horizon, self.action_size), np.float32)
         rewards = np.zeros((*batch, self.horizon), np.float32)
@@ -108,6 +110,19 @@ class Sampler:
             )
         played = Rollouts(*map(tf.convert_to_tensor, (observations, actions, rewards, mask)))
         return played, diverged
+
+    def _start(
+        self,
+        env: GoalVectorEnv,
+        goals: npt.NDArray[np.float64],
+        rngs: Sequence[np.random.Generator],
+    ) -> npt.NDArray[np.float64]:
+        """New episodes, task by task, equally many of each; returns what is observed [n, ...]."""
+        task_of = np.repeat(np.arange(len(rngs)), len(goals) // len(rngs))
+        for task, rng in enumerate(rngs):
+            options = {"goals": goals, "reset_mask": task_of == task}
+            observed, _ = env.reset(seed=int(rng.integers(2**31)), options=options)
+        return observed
 
     def observation(
         self, observed: npt.NDArray[np.float64], goals: npt.NDArray[np.float64]

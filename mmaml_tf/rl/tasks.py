@@ -1,6 +1,7 @@
 """A batch of tasks to act in: what a batch of examples is to supervised learning."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ class GoalTasks:
     Attributes:
       sampler: of the environment.
       goals: one per task, [tasks, dim].
-      rng: of all episodes: equal generators and policies give equal episodes.
+      rngs: each task's own: equal generators and policies give equal episodes, whichever tasks
+        are played beside.
       num_rollouts: of each `act`, per task.
       num_trajectories: of `explore`, per task.
       rollouts: of each `act`, in turn.
@@ -25,11 +27,16 @@ class GoalTasks:
 
     sampler: Sampler
     goals: npt.NDArray[np.float64]
-    rng: np.random.Generator
+    rngs: Sequence[np.random.Generator]
     num_rollouts: int
     num_trajectories: int
     rollouts: list[Rollouts] = field(default_factory=list)
     diverged: int = 0
+
+    def share(self, index: int, count: int) -> "GoalTasks":
+        """Every count-th task from `index` on, in which nothing was met yet."""
+        own = slice(index, None, count)
+        return replace(self, goals=self.goals[own], rngs=self.rngs[own], rollouts=[], diverged=0)
 
     def explore(self, policy: Policy) -> Rollouts:
         """Plays the trajectories that the task encoder sees."""
@@ -45,6 +52,6 @@ class GoalTasks:
         return np.stack([rollouts.returns().numpy() for rollouts in self.rollouts], 1)
 
     def _play(self, policy: Policy, num_rollouts: int) -> Rollouts:
-        played, diverged = self.sampler.play(policy, self.goals, num_rollouts, self.rng)
+        played, diverged = self.sampler.play(policy, self.goals, num_rollouts, self.rngs)
         self.diverged += diverged
         return played

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import keras
 import tensorflow as tf
 
+from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.errors import InterruptedRunError, NonFiniteLossError
 from mmaml_tf.training.best_checkpoint import BestCheckpoint
 from mmaml_tf.training.checkpoints import Checkpoints
@@ -154,13 +155,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
     """Saves every `every` iterations, at the end of training, and before stopping on a signal.
 
     Ctrl-C (or SIGTERM, or the terminal's end) lets the current logging interval finish, so that a
-    resumed run logs and ends exactly as an uninterrupted one; a second Ctrl-C stops at once.
+    resumed run logs and ends exactly as an uninterrupted one; a second Ctrl-C stops at once. Of
+    several workers the first one saves, and a signal to any stops all.
     """
 
-    def __init__(self, checkpoints: Checkpoints, every: int):
+    def __init__(self, checkpoints: Checkpoints, every: int, workers: Workers = ALONE):
         super().__init__()
         self.checkpoints = checkpoints
         self.every = every
+        self.workers = workers
         self._last_saved = 0
         self._handlers: dict[int, Any] = {}
         self._signalled = False
@@ -171,8 +174,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # under nohup the end of the terminal is no end of the run
             self._handlers[number] = signal.signal(number, self._on_signal)
-        self.checkpoints.save()
-        self._last_saved = int(self.model.optimizer.iterations)
+        self._save()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves where due.
@@ -181,10 +183,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
           InterruptedRunError: after saving, if a signal came.
         """
         iteration = int(self.model.optimizer.iterations)
-        if self._signalled or iteration // self.every > self._last_saved // self.every:
-            self.checkpoints.save()
-            self._last_saved = iteration
-        if self._signalled:
+        stops = float(self.workers.mean(tf.constant(float(self._signalled)))) > 0
+        if stops:
+            self.workers.part()  # the others end while the first one saves
+        if stops or iteration // self.every > self._last_saved // self.every:
+            self._save()
+        if stops:
             self.restore_handlers()
             raise InterruptedRunError(
                 f"stopped and saved at iteration {iteration}; the same command goes on from there"
@@ -192,7 +196,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Saves the trained learner."""
-        self.checkpoints.save()
+        self._save()
+
+    def _save(self) -> None:
+        if self.workers.is_first:
+            self.checkpoints.save()
+        self._last_saved = int(self.model.optimizer.iterations)
 
     def restore_handlers(self) -> None:
         """Gives the signals back to whoever had them."""

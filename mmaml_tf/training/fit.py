@@ -3,12 +3,14 @@
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from mmaml_tf.config import FewShotConfig, RunConfig
+from mmaml_tf.devices import agreement
+from mmaml_tf.devices.train_function import train_function
 from mmaml_tf.errors import RunError
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import TaskBatch
@@ -107,30 +109,36 @@ def train(
       NonFiniteLossError, InterruptedRunError: with everything saved that was good.
       RunError: if checkpoints are damaged beyond use.
     """
+    workers = learner.workers
     checkpoints = Checkpoints(folder.checkpoints, learner)
-    checkpoints.remove_unfinished()
-    start = checkpoints.restore()
-    if start is None:
-        if folder.metrics.exists():
-            raise RunError(
-                f"{folder.path} was trained, but its checkpoints are gone: put them back, or "
-                "--overwrite to start over"
-            )
-        start = 0
-    if start >= config.iterations:
+    with workers.first_one_first():
+        start = _restored(checkpoints, folder)
+    if workers.count > 1:
+        _require_same_start(learner, folder, start, sample)
+        learner.train_function = train_function(learner)
+    if workers.is_first and start < config.iterations:
+        folder.metrics.truncate(start)
+    if workers.is_first:
         folder.keep(config)
+    if start >= config.iterations:
         print(f"already trained to iteration {start}")
         return
-    folder.metrics.truncate(start)
-    folder.keep(config)
     if start > 0:
         print(f"resuming at iteration {start}")
-    tasks = tf.data.Dataset.range(start, config.iterations).map(sample).prefetch(2)
+    iterations = tf.data.Dataset.range(start, config.iterations)
+    tasks = iterations.map(lambda iteration: workers.share(sample(iteration))).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
-    saver = SaveCheckpoints(checkpoints, config.checkpoint_every)
-    judges = []
-    if validation is not None:
-        judges.append(KeepBest(folder, learner, *validation))
+    saver = SaveCheckpoints(checkpoints, config.checkpoint_every, workers)
+    writers = []
+    if workers.is_first:
+        if validation is not None:
+            writers.append(KeepBest(folder, learner, *validation))
+        writers += [
+            Progress(config.iterations),
+            MetricsCsv(folder),
+            RecordProvenance(folder.provenance_file, workers.count),
+            keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+        ]
     try:
         with warnings.catch_warnings():
             # The last interval may be shorter than the others.
@@ -142,15 +150,40 @@ def train(
                 steps_per_epoch=config.log_every,
                 verbose=0,
                 shuffle=False,
-                callbacks=[
-                    StopOnNonFinite(),
-                    *judges,
-                    Progress(config.iterations),
-                    MetricsCsv(folder),
-                    RecordProvenance(folder.provenance_file),
-                    keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
-                    saver,
-                ],
+                callbacks=[StopOnNonFinite(), *writers, saver],
             )
     finally:
         saver.restore_handlers()
+    workers.wait()  # for what the first one wrote
+
+
+def _restored(checkpoints: Checkpoints, folder: RunFolder) -> int:
+    """The iteration at which training goes on: of the newest good checkpoint, or 0."""
+    if checkpoints.learner.workers.is_first:
+        checkpoints.remove_unfinished()
+    start = checkpoints.restore()
+    if start is None and folder.metrics.exists():
+        raise RunError(
+            f"{folder.path} was trained, but its checkpoints are gone: put them back, or "
+            "--overwrite to start over"
+        )
+    return start or 0
+
+
+def _require_same_start(
+    learner: keras.Model, folder: RunFolder, start: int, sample: Callable[[tf.Tensor], Any]
+) -> None:
+    """Raises RunError unless all workers see one folder, its weights and the same data."""
+    workers = learner.workers
+    agreement.require_one_folder(workers, folder.holder())
+    agreement.require_agreement(
+        workers, {"iteration to start from": start}, "all must read the same checkpoints"
+    )
+    data = agreement.summary(sample(tf.constant(start, tf.int64)))
+    agreement.require_agreement(workers, data, "give all the same data")
+    state = [*learner.trainable_variables, *learner.optimizer.variables]
+    agreement.require_agreement(
+        workers,
+        {"digest of the weights": agreement.digest(state)},
+        "all need the same versions, on machines of a kind",
+    )

@@ -1,6 +1,7 @@
 """Where a run comes from: command, commit, versions, machine and time, kept in its folder."""
 
 import datetime
+import hashlib
 import json
 import platform
 import shlex
@@ -32,6 +33,7 @@ class Start(TypedDict):
       cores: that it had; None where a GPU trained.
       device: the name of that GPU.
       devices: types of TensorFlow's devices.
+      workers: processes that trained together; left out for one alone.
       python: its version.
       versions: of the packages that matter; None for one that is not installed.
       iterations: that the run was at in the end.
@@ -44,6 +46,7 @@ class Start(TypedDict):
     cores: int | None
     device: NotRequired[str]
     devices: list[str]
+    workers: NotRequired[int]
     python: str
     versions: dict[str, str | None]
     iterations: int
@@ -58,11 +61,13 @@ class RecordProvenance(keras.callbacks.Callback):
 
     Args:
       file: of the run, provenance.json.
+      workers: processes that train together.
     """
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path, workers: int = 1):
         super().__init__()
         self.file = file
+        self.workers = workers
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the entry, and its clock."""
@@ -72,7 +77,7 @@ class RecordProvenance(keras.callbacks.Callback):
         except RunFileError as error:
             set_aside(self.file, error)
             self._earlier = []
-        self._entry = origin()
+        self._entry = origin() | ({"workers": self.workers} if self.workers > 1 else {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes how far this start has come, and in what time."""
@@ -92,8 +97,13 @@ def origin() -> dict[str, Any]:
         "cores": num_cores(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Of the packages that matter; None for one that is not installed."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def write(file: Path, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -108,6 +118,14 @@ def held(file: Path) -> list[Start]:
       RunFileError: if it can't be read.
     """
     return read_json(file, list[Start]) if file.exists() else []
+
+
+def code() -> str:
+    """A digest of this package's files, whatever they were installed by."""
+    content = hashlib.sha256()
+    for path in sorted(Path(__file__).resolve().parents[1].rglob("*.py")):
+        content.update(path.read_bytes())
+    return content.hexdigest()[:12]
 
 
 def commit() -> str | None:

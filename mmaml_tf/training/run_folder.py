@@ -105,13 +105,18 @@ class RunFolder:
                 lock.acquire()
         except filelock.Timeout:
             raise RunError(
-                f"{self.path} is in use by {file.read_text()}: wait for it, stop it, or give "
+                f"{self.path} is in use by {self.holder()}: wait for it, stop it, or give "
                 "another --output_dir"
             ) from None
         try:
             yield
         finally:
             lock.release()
+
+    def holder(self) -> str:
+        """The process that holds the lock, or did last; "nobody" if none ever did."""
+        file = self.path / LOCK
+        return file.read_text() if file.exists() else "nobody"
 
     @contextlib.contextmanager
     def claimed_for(self, source: str) -> Iterator[None]:
