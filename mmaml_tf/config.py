@@ -369,13 +369,20 @@ class FewShotConfig(RunConfig):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 0)
         batches = ("inner_batch_size", "eval_batch_size")
-        for field in ("context_size", "eval_shots", *batches, "width", "depth", "heads"):
+        for field in ("context_size", "eval_shots", *batches, "width", "heads"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.eval_steps is not None:
             self.require_steps("eval_steps", 0)
+        if self.depth is not None:
+            self.require_steps("depth", 1)
         if self.width is not None and self.heads is not None:
             self.require("heads", self.width % self.heads == 0, f"must divide --width={self.width}")
+
+    def largest_arrays(self) -> dict[tuple[str, ...], int]:
+        """A transformer's kernels: of a block, four width by width and two by twice the width."""
+        width, depth = self.width or 0, self.depth or 0
+        return {("width", "depth"): 8 * depth * width**2}
 
     @property
     def shots_at_evaluation(self) -> int:

@@ -21,7 +21,8 @@ class Method:
     """How a kind of domain runs a method.
 
     Attributes:
-      learner: what the domain builds it with; of a supervised domain, a `MetaLearner` class.
+      learner: what the domain builds it with; of a supervised domain, a `MetaLearner` class, or a
+        function that makes one.
       settings: groups of settings that it has, of those that not every method has (the config's
         GROUPS).
     """

@@ -343,20 +343,24 @@ def test_report_says_what_was_evaluated(capsys, in_empty_folder):
     assert "evaluation.json is of another run (inner_lr is 0.01, not 0.5)" in message
 
 
-def test_report_leaves_cells_empty_where_a_run_has_no_such_step(capsys, in_empty_folder):
+def test_report_of_runs_that_take_different_numbers_of_steps(capsys, in_empty_folder):
     for steps in (1, 2):
         settings = [f"--inner_steps={steps}", f"--output_dir=run{steps}", "--iterations=10"]
         assert command(*MAML, *settings) == 0
     capsys.readouterr()
     assert command("--mode=report", "--runs=run1,run2", "--output_dir=report") == 0
-    one, two = (
-        line.split("|")
-        for line in (in_empty_folder / "report" / "table.md").read_text().splitlines()
-        if "±" in line
-    )
-    assert "inner_steps=1" in one[1] and "inner_steps=2" in two[1]
-    assert [cell.count("±") for cell in one[2:-2]] == [1, 1, 0, 0, 0]
-    assert [cell.count("±") for cell in two[2:-2]] == [1, 1, 1, 1, 1]
+    lines = (in_empty_folder / "report" / "table.md").read_text().splitlines()
+    head, one, two = (line.split("|")[1:-2] for line in lines if "±" in line or " mse " in line)
+    assert "inner_steps=1" in one[0] and "inner_steps=2" in two[0]
+    assert [name.strip() for name in head[2:4]] == [
+        "mse after 1 step, all",
+        "mse after all steps, all",
+    ]
+    for cells, steps in ((one, 1), (two, 2)):
+        rows = pd.read_csv(f"run{steps}/evaluation.csv").query(f"step == {steps}")
+        expected = [f"{mean:.4f}" for mean in rows["mean"]]
+        assert [cell.split("±")[0].strip() for cell in cells[3:]] == expected
+    assert one[2] == one[3] and two[2] != two[3]
 
 
 def test_a_run_of_an_unknown_domain_names_its_file(capsys, in_empty_folder):

@@ -34,6 +34,19 @@ def task_inputs(num_tasks, num_shots, num_queries):
     }
 
 
+def served_alone(folder, **inputs):
+    """What the SavedModel in folder/model returns in a process of its own."""
+    np.savez(folder / "in.npz", **inputs)
+    script = folder / "serve.py"
+    script.write_text(textwrap.dedent(SERVE))
+    arguments = [str(folder / name) for name in ("model", "in.npz", "out.npz")]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "out.npz")
+
+
 @pytest.mark.parametrize("method", ["maml", "multi_maml", "mumomaml"])
 def test_fresh_process_equals_this_one(method, tmp_path):
     domain = tiny_domain(method, inner_lr=0.1, inner_clip_norm=None)
@@ -43,15 +56,7 @@ def test_fresh_process_equals_this_one(method, tmp_path):
     domain.export(learner, tmp_path / "model")
     inputs = task_inputs(num_tasks=3, num_shots=7, num_queries=11)  # trained with K = 5
     mode = np.array([1, 0, 1], np.int32) if method == "multi_maml" else None
-    np.savez(tmp_path / "in.npz", **(inputs | ({} if mode is None else {"mode": mode})))
-    script = tmp_path / "serve.py"
-    script.write_text(textwrap.dedent(SERVE))
-    arguments = [str(tmp_path / name) for name in ("model", "in.npz", "out.npz")]
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    served = np.load(tmp_path / "out.npz")
+    served = served_alone(tmp_path, **(inputs | ({} if mode is None else {"mode": mode})))
     support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
     expected = learner.after_each_step(support, tf.constant(inputs["query_x"]), mode=mode)
     # float32, factored here and materialised there.

@@ -1,13 +1,19 @@
 """What defines the methods that answer without gradient steps."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import mmaml_tf as mm
+from mmaml_tf.classification.figures import episodes
+from mmaml_tf.config import ConfigError
 from mmaml_tf.networks.models import conv_net, mlp
+from mmaml_tf.training.storage import within_memory
 from tests import omniglot_fixture
-from tests.learners import check_along_a_direction, make_batch
+from tests.learners import check_along_a_direction, make_batch, meta_gradient
+from tests.runs import tiny_domain
+from tests.test_export import served_alone
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 WAYS, SIZE = omniglot_fixture.WAYS, omniglot_fixture.SIZE
@@ -20,10 +26,10 @@ def generic(learner, seed=0):
     return learner
 
 
-def classifier(kind):
+def classifier(kind, **settings):
     model = conv_net((SIZE, SIZE, 1), None, (10, 4))
     outputs = "num_outputs" if kind is mm.InContext else "num_ways"
-    return generic(kind(model, loss="cross_entropy", **{outputs: WAYS}))
+    return generic(kind(model, loss="cross_entropy", **{outputs: WAYS}, **settings))
 
 
 def regressor():
@@ -111,3 +117,98 @@ def test_matching_weights_sum_to_one(float64):
 def test_heads_that_do_not_divide_the_width():
     with pytest.raises(ValueError, match="heads=3 do not divide width=8"):
         mm.InContext(mlp(1, (4,), None), num_outputs=1, width=8, heads=3)
+
+
+@by_name
+def test_by_support_statistics_no_answer_depends_on_other_queries(float64, kind):
+    learner = classifier(kind, bn_statistics="support")
+    batch = omniglot_fixture.make_batch()
+    together = learner.after_each_step(batch.support, batch.query.x).predictions
+    alone = learner.after_each_step(batch.support, batch.query.x[:, 2:3]).predictions
+    np.testing.assert_allclose(alone, together[:, :, 2:3], **SAME)
+
+
+@by_name
+def test_all_tasks_share_one_ordinary_convolution(kind):
+    """But for the first layer, whose filters outnumber the pixels that they see."""
+    learner, batch = classifier(kind), omniglot_fixture.make_batch()
+    graph = tf.function(lambda: learner.meta_loss(batch)).get_concrete_function().graph
+    images = [op.inputs[0].shape[0] for op in graph.get_operations() if op.type == "Conv2D"]
+    assert images == [part.x.shape[0] * part.x.shape[1] for part in (batch.support, batch.query)]
+
+
+@pytest.mark.parametrize("kind", [mm.ProtoNet, mm.MatchingNetworks])
+def test_a_class_without_support_images_is_never_the_answer(float64, kind):
+    """Nor does it spoil the gradient."""
+    learner, batch = classifier(kind), omniglot_fixture.make_batch()
+    absent = WAYS - 1
+    support = batch.support._replace(y=tf.minimum(batch.support.y, absent - 1))
+    logits = learner.after_each_step(support, batch.query.x).predictions[0]
+    assert tf.nn.softmax(logits).numpy()[..., absent].max() < 1e-6
+    loss, gradients = meta_gradient(learner, batch._replace(support=support))
+    assert all(np.isfinite(value).all() for value in (loss, *gradients))
+
+
+def test_embeddings_that_are_no_vectors_are_one_line():
+    model = conv_net((SIZE, SIZE, 1), None, (4,))
+    maps = keras.Model(model.inputs, model.layers[-2].output)
+    with pytest.raises(ValueError, match=r"must embed an input as a vector.*\[3, 3, 4\].*Flatten"):
+        mm.ProtoNet(maps, num_ways=WAYS)
+
+
+def test_a_plain_function_may_build_a_method():
+    mm.methods.register("built", "regression", settings=("inner_loop",))(
+        lambda model, **settings: mm.MAML(model, name="mine", **settings)
+    )
+    try:
+        learner = tiny_domain("built").build_learner()
+    finally:
+        mm.methods.METHODS.remove("built")
+    assert learner.name == "mine" and learner.inner_loop.num_steps == 2
+
+
+def test_served_alone_it_answers_the_same(tmp_path):
+    domain = tiny_domain("in_context", width=8, depth=1, heads=2)
+    learner = generic(domain.build_learner())
+    domain.export(learner, tmp_path / "model")
+    batch = make_batch()
+    inputs = dict(support_x=batch.support.x, support_y=batch.support.y, query_x=batch.query.x)
+    served = served_alone(tmp_path, **inputs)
+    expected = learner.adapt(batch.support.x, batch.support.y).predict(batch.query.x)
+    for name in ("predictions", "modulated_predictions"):
+        np.testing.assert_allclose(served[name], expected, rtol=2e-4, atol=2e-5)
+
+
+def test_figures_show_a_single_prediction_once():
+    domain = tiny_domain("in_context", width=8, depth=2, heads=2)
+    shown = domain._shown()
+    values = shown.predictions(domain.build_learner())
+    alone = shown.figures({"in_context": values})["predictions"]
+    assert [text.get_text() for text in alone.legends[0].get_texts()] == [
+        "truth",
+        "in_context, 0 steps",
+        "support",
+    ]
+    assert set(shown.figures({"a": values, "b": values})) == {"predictions_before", "predictions"}
+    image, probabilities = np.zeros((1, 2, 4, 4)), np.full((1, 2, 2), 0.5)
+    for steps in ({0}, {0, 3}):
+        drawn = episodes(image, image, dict.fromkeys(steps, probabilities))
+        lines = [text.get_text() for text in drawn.axes[2].texts]
+        assert lines == [f"{number} steps: 0 (0.50)" for number in sorted(steps)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (dict(depth=0), "--depth=0: must be 1 to 1000"),
+        (dict(depth=10**6), "--depth=1000000: must be 1 to 1000"),
+        (dict(heads=3), "--heads=3: must divide --width=64"),
+        (dict(width=4 * 10**6), "--width=4000000: needs .* of memory"),
+    ],
+)
+def test_a_transformer_that_cannot_be(settings, words):
+    with (
+        pytest.raises(ConfigError, match=words),
+        within_memory(tiny_domain("in_context", **settings).config),
+    ):
+        pass

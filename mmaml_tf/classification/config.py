@@ -113,7 +113,7 @@ class ClassificationConfig(FewShotConfig):
         base = max(self.filters)
         if self.network != "mlp":  # pooling comes after a block's activations
             base = self._activations(self.filters) * (4 if self.network == "max_pool" else 1)
-        return {
+        return super().largest_arrays() | {
             ("meta_batch_size", "num_ways"): self.meta_batch_size
             * images
             * math.prod(self.image_shape),

@@ -198,9 +198,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         return episodes(
             _shown(batch.support.x[:, :: config.shots_at_evaluation]),
             _shown(batch.query.x[:, :: config.eval_queries]),
-            probabilities[0],
-            probabilities[-1],
-            len(probabilities) - 1,
+            {step: probabilities[step] for step in (0, len(probabilities) - 1)},
         )
 
     def embedding_figure(self, learner: MetaLearner) -> Figure | None:

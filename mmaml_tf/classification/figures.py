@@ -1,5 +1,7 @@
 """Sample episodes with a learner's predictions, before and after adaptation."""
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,21 +15,18 @@ RIGHT, WRONG = "tab:green", "tab:red"
 def episodes(
     support_x: np.ndarray,
     query_x: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    num_steps: int,
+    predicted: Mapping[int, np.ndarray],
 ) -> Figure:
     """Per task: one support image of each class, a query image of each, and what it is taken for.
 
-    Under each query image: the predicted class and its probability, before any gradient step and
-    after the last, green where it is the right one.
+    Under each query image: the predicted class and its probability, green where it is the right
+    one, in a line for every number of gradient steps.
 
     Args:
       support_x: an image of every class, [tasks, classes, H, W].
       query_x: likewise.
-      before: class probabilities of the query images, [tasks, classes, classes].
-      after: likewise, after the last step.
-      num_steps: how many steps there were.
+      predicted: class probabilities of the query images after so many gradient steps, [tasks,
+        classes, classes].
     """
     num_tasks, num_classes = support_x.shape[:2]
     columns = min(num_classes, MAX_CLASSES)
@@ -41,9 +40,9 @@ def episodes(
             if task == 0:
                 top[label].set_title(f"class {label}", fontsize=9)
             _image(bottom[label], query_x[task, label])
-            for line, probabilities in enumerate((before[task, label], after[task, label])):
+            for line, (steps, of_tasks) in enumerate(predicted.items()):
+                probabilities = of_tasks[task, label]
                 guess = int(np.argmax(probabilities))
-                steps = num_steps if line else 0
                 bottom[label].text(
                     0.5,
                     -0.14 - 0.17 * line,

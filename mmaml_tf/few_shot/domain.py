@@ -51,16 +51,17 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
 
     @property
     def learner_class(self) -> type[MetaLearner]:
-        """Of the run's method."""
-        return methods.of(self.config.KIND)[self.config.method].learner
+        """Of the run's method; of one that a plain function builds, what all have in common."""
+        builder = methods.of(self.config.KIND)[self.config.method].learner
+        return builder if isinstance(builder, type) else MetaLearner
 
     def build_learner(self) -> MetaLearner:
         """A learner with freshly initialised weights, compiled for training."""
         config = self.config
         keras.utils.set_random_seed(config.seed)
-        groups = methods.of(config.KIND)[config.method].settings
-        settings = [self.method_settings(group) for group in sorted(groups)]
-        learner = self.learner_class(
+        method = methods.of(config.KIND)[config.method]
+        settings = [self.method_settings(group) for group in sorted(method.settings)]
+        learner = method.learner(
             self.base_model(),
             meta_clip_norm=config.meta_clip_norm,
             meta_clip_value=config.meta_clip_value,

@@ -33,10 +33,11 @@ class Block(keras.layers.Layer):
         self.attention.build(input_shape, input_shape)
         self.mlp.build(input_shape)
 
-    def call(self, tokens: tf.Tensor, support: tf.Tensor) -> tf.Tensor:
-        """Tokens [tasks, N, width] that read the support set's [tasks, K, width]."""
+    def call(self, tokens: tf.Tensor, num_support: int | tf.Tensor) -> tf.Tensor:
+        """Tokens [tasks, K + N, width] that read the first K."""
         first, second = self.norms
-        tokens = tokens + self.attention(first(tokens), first(support))
+        read = first(tokens)
+        tokens = tokens + self.attention(read, read[:, :num_support])
         return tokens + self.mlp(second(tokens))
 
 
@@ -95,7 +96,8 @@ class InContext(WithoutSteps):
         y = support.y
         if self.targets.num_classes is not None:
             y = tf.one_hot(y, self.targets.num_classes, dtype=queries.dtype)
-        known, asked = self.embed_x(support.x) + self.embed_y(y), self.embed_x(queries)
+        num_support = tf.shape(y)[1] if y.shape[1] is None else y.shape[1]
+        tokens = tf.concat([self.embed_x(support.x) + self.embed_y(y), self.embed_x(queries)], 1)
         for block in self.blocks:
-            known, asked = block(known, known), block(asked, known)
-        return self.head(self.norm(asked))
+            tokens = block(tokens, num_support=num_support)
+        return self.head(self.norm(tokens[:, num_support:]))

@@ -6,6 +6,9 @@ from mmaml_tf.learners.metric import MetricLearner
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
 
+# The logit of a class that has no support images, and so no prototype.
+ABSENT = -1e9
+
 
 @register("protonet", "classification")
 class ProtoNet(MetricLearner):
@@ -21,6 +24,7 @@ class ProtoNet(MetricLearner):
         counts = tf.reduce_sum(members, 2, keepdims=True)
         means = tf.matmul(members, support.x) / tf.maximum(counts, tf.ones([], counts.dtype))
         # -|q - c|^2, of which |q|^2 is the same for all classes and left out.
-        return (
+        logits = (
             2 * tf.matmul(queries, means, transpose_b=True) - tf.reduce_sum(means**2, -1)[:, None]
         )
+        return tf.where(tf.linalg.matrix_transpose(counts) > 0, logits, ABSENT)

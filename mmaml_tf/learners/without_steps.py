@@ -1,7 +1,9 @@
 """Methods that answer queries at once: no gradient steps on a task."""
 
 from abc import abstractmethod
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mmaml_tf.learners.meta_learner import MetaLearner, Predictor, Tau
@@ -9,9 +11,25 @@ from mmaml_tf.tasks import Examples, TaskBatch
 
 
 class WithoutSteps(MetaLearner):
-    """The support set is an input like any other; the model embeds its x and the queries."""
+    """The support set is an input like any other; the model embeds its x and the queries.
+
+    Args:
+      model: an input x to a vector.
+      **settings: see `MetaLearner`.
+
+    Raises:
+      ValueError: for a model of other outputs.
+    """
 
     takes_embedding = True
+
+    def __init__(self, model: keras.Model, **settings: Any):
+        super().__init__(model, **settings)
+        if len(model.output_shape) != 2:
+            raise ValueError(
+                f"{model.name}: must embed an input as a vector, but its output has shape "
+                f"{list(model.output_shape[1:])}; end it with Flatten or GlobalAveragePooling2D"
+            )
 
     @abstractmethod
     def answer(self, support: Examples, queries: tf.Tensor) -> tf.Tensor:

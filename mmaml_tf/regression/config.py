@@ -70,7 +70,7 @@ class RegressionConfig(FewShotConfig):
         evaluated = min(self.eval_tasks, EVALUATION_BATCH)
         evaluated *= self.shots_at_evaluation + self.eval_queries
         width = ("hidden_units", "bias_transformation_size")
-        return {
+        return super().largest_arrays() | {
             width: max(a * b for a, b in itertools.pairwise(widths)),
             ("encoder_units",): 8 * (self.encoder_units or 0) ** 2,
             ("meta_batch_size", "num_shots", "num_queries", *width): self.meta_batch_size

@@ -41,13 +41,15 @@ class ShownTasks:
     def figures(self, predicted: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """`predictions` by label, overlaid: of a single learner before and after adaptation, of
         several in a figure each ([MuMoMAML] Figure 2a and 2b)."""
+        is_alone = len(predicted) == 1
         before, after = [], []
         for index, (label, values) in enumerate(predicted.items()):
-            style = ":" if len(predicted) == 1 else "-"
-            before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
+            if len(values) > 1 or not is_alone:
+                style = ":" if is_alone else "-"
+                before.append(Prediction(f"{label}, 0 steps", values[0], f"C{index}", style))
             adapted = f"{label}, {len(values) - 1} steps"
             after.append(Prediction(adapted, values[-1], f"C{index}", "-"))
-        if len(predicted) == 1:
+        if is_alone:
             return {"predictions": self._figure(before + after)}
         return {"predictions_before": self._figure(before), "predictions": self._figure(after)}
 

@@ -92,7 +92,7 @@ def adaptation_curves(
                 colour = drawn.lines[0].get_color()
                 axes.axhline(rows["mean"].iloc[0], color=colour, linestyle="--", alpha=0.6)
         axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel(ylabel)
     _legend(panels[0][-1], beside=len(evaluations) > 1)

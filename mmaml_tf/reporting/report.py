@@ -124,19 +124,24 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
 def comparison_table(runs: Sequence[ReportedRun]) -> str:
     """One row per run, Markdown: the metric after each step, and per mode after the last.
 
-    Of more than four steps only some get a column.
+    Of more than four steps only some get a column. Where the runs take different numbers of them,
+    as methods without any do, the last columns are after all that a run takes.
     """
     every = pd.concat([run.evaluation for run in runs])
     modes = list(every["mode"].unique())
     steps = sorted(every["step"].unique().tolist())
     if len(steps) > 4:
         steps = [step for step in steps if step in SHOWN_STEPS or step == steps[-1]]
+    *earlier, last = [(step, f"{step} step{'s' * (step != 1)}") for step in steps]
+    ends = [run.evaluation["step"].max() for run in runs]
+    at_the_end = last[1] if len({*ends}) == 1 else "all steps"
     metric = runs[0].evaluation["metric"].iloc[0]
-    columns = [(step, "all") for step in steps[:-1]] + [(steps[-1], mode) for mode in modes]
-    names = [f"{metric} after {step} step{'s' * (step != 1)}, {mode}" for step, mode in columns]
+    names = [f"{metric} after {name}, all" for _, name in earlier]
+    names += [f"{metric} after {at_the_end}, {mode}" for mode in modes]
     rows = []
-    for run in runs:
+    for run, end in zip(runs, ends, strict=True):
         by_key = run.evaluation.set_index(["step", "mode"])
+        columns = [(step, "all") for step, _ in earlier] + [(end, mode) for mode in modes]
         cells = [
             f"{by_key['mean'][key]:.4f} ± {by_key['ci95'][key]:.4f}" if key in by_key.index else ""
             for key in columns
