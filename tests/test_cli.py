@@ -43,7 +43,7 @@ def in_empty_folder(tmp_path, monkeypatch):
         ([*BASE, "--modulation=gating"], ["--modulation=gating", "film, sigmoid, softmax"]),
         ([*MAML, "--encoder=pairs"], ["--encoder=pairs", "mumomaml"]),
         ([*BASE, "--encoder=gru"], ["--encoder=gru", "lstm, pairs"]),
-        ([*MAML, "--method=oracle"], ["--method=oracle", "maml, multi_maml, mumomaml"]),
+        ([*MAML, "--method=magic"], ["--method=magic", "maml, multi_maml, mumomaml"]),
         ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
         ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
         ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),
