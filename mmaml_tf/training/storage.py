@@ -72,6 +72,7 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for fields, count in config.largest_arrays().items():
         if count * BYTES_PER_NUMBER > total:
+            fields = tuple(field for field in fields if getattr(config, field) is not None)
             largest = max(fields, key=lambda field: np.max(getattr(config, field)))
             others = "".join(f" or --{field}" for field in fields if field != largest)
             raise ConfigError(
