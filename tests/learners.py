@@ -19,6 +19,9 @@ CASES = [
     ("mumomaml", "sigmoid"),
     ("mumomaml", "softmax"),
 ]
+# Central differences with h = 1e-6 in float64 are good to about h^2 + 1e-16 / h, relative 1e-9;
+# 1e-6 leaves room for cancellation in small components and catches any wrong term.
+STEP, TOLERANCE = 1e-6, 1e-6
 HIDDEN = (7, 6)
 NUM_TASKS, NUM_SHOTS, NUM_QUERIES = 4, 3, 5
 
@@ -94,3 +97,24 @@ def check_along_a_direction(learner, batch):
     slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
     total = sum(float(np.sum(g * d)) for g, d in zip(gradients, directions, strict=True))
     np.testing.assert_allclose(total, slope, rtol=1e-6, atol=1e-8)
+
+
+def check_every_variable(learner):
+    """Compares every variable's meta-gradient along a random direction."""
+    batch = make_batch()
+    loss_of = tf.function(lambda: tf.reduce_mean(learner.meta_loss(batch)[0]))
+    _, gradients = tf.function(lambda: meta_gradient(learner, batch))()
+    rng = np.random.default_rng(0)
+    for variable, gradient in zip(learner.trainable_variables, gradients, strict=True):
+        direction = rng.normal(size=variable.shape)
+        variable.assign_add(STEP * direction)
+        above = loss_of().numpy()
+        variable.assign_sub(2 * STEP * direction)
+        below = loss_of().numpy()
+        variable.assign_add(STEP * direction)
+        numeric = (above - below) / (2 * STEP)
+        analytic = np.sum(gradient.numpy() * direction)
+        assert numeric != 0, f"{variable.path} has no effect on the meta-loss"
+        np.testing.assert_allclose(
+            analytic, numeric, rtol=TOLERANCE, atol=TOLERANCE * 1e-2, err_msg=variable.path
+        )

@@ -9,11 +9,10 @@ from mmaml_tf.learners.baselines import Oracle, Pretrained, Random
 from mmaml_tf.learners.finetuned import FineTuned
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.tasks import TaskStream
-from tests.learners import make_batch
+from tests.learners import check_every_variable, make_batch
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_domain as tiny_omniglot
 from tests.runs import tiny_domain
-from tests.test_meta_gradients import check
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 
@@ -90,4 +89,4 @@ def test_a_finetuned_head_starts_at_zero_and_is_not_trained(float64):
 
 @pytest.mark.parametrize("make", [Pretrained, Oracle])
 def test_training_gradient_is_the_difference_quotient(float64, make):
-    check(make(network()))
+    check_every_variable(make(network()))

@@ -7,8 +7,7 @@ import tensorflow as tf
 
 import mmaml_tf as mm
 from mmaml_tf.networks.models import conv_net, mlp
-from tests.learners import make_batch, meta_gradient
-from tests.test_meta_gradients import check
+from tests.learners import check_every_variable, make_batch, meta_gradient
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 METHODS = {
@@ -35,7 +34,7 @@ def generic(learner, seed=0):
 @pytest.mark.parametrize("name", METHODS)
 def test_meta_gradient_is_the_difference_quotient(float64, name):
     steps = {} if name == "modulation" else dict(inner_steps=3, inner_lr=0.1)
-    check(generic(METHODS[name](network(), **steps)))
+    check_every_variable(generic(METHODS[name](network(), **steps)))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -11,9 +11,9 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.training.storage import within_memory
 from tests import omniglot_fixture
+from tests.fresh_process import served_alone
 from tests.learners import check_along_a_direction, make_batch, meta_gradient
 from tests.runs import tiny_domain
-from tests.test_export import served_alone
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 WAYS, SIZE = omniglot_fixture.WAYS, omniglot_fixture.SIZE

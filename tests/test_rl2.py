@@ -23,7 +23,7 @@ from tests.rl_problem import (
     tiny_flags,
 )
 from tests.runs import command
-from tests.test_rl_trpo import check_gradient, explicit_fisher, updater
+from tests.trpo_checks import check_gradient, explicit_fisher, updater
 
 
 def draw(domain, num_tasks=4, seed=0):

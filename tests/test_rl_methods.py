@@ -9,7 +9,7 @@ from mmaml_tf.rl import trpo
 from mmaml_tf.rl.rollouts import Rollouts
 from tests.rl_problem import make_experience, make_learner, make_rollouts, tiny_domain, tiny_flags
 from tests.runs import command
-from tests.test_rl_trpo import check_gradient, explicit_fisher, updater
+from tests.trpo_checks import check_gradient, explicit_fisher, updater
 
 
 def draw(domain, num_tasks=4):

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from mmaml_tf.encoders.moments import MomentEncoder
 from mmaml_tf.rl import trpo
-from mmaml_tf.rl.meta_trpo import MetaTrpo, variables_of
+from mmaml_tf.rl.meta_trpo import variables_of
 from tests.rl_problem import make_experience, make_learner
+from tests.trpo_checks import check_gradient, explicit_fisher, updater
 
 
 def test_flatten_and_back():
@@ -43,34 +44,12 @@ def test_line_search(losses, divergences, fraction):
     assert chosen.loss == (losses[len(tried) - 1] if fraction else 0.0)
 
 
-def updater(**settings):
-    return MetaTrpo(**(dict(max_kl=0.01, cg_iterations=10, cg_damping=1e-3) | settings))
-
-
 CASES = [(None, 1), ("film", 1), ("sigmoid", 2), ("softmax", 0)]
 
 
 @pytest.mark.parametrize(("modulation", "num_steps"), CASES)
 def test_meta_gradient_against_finite_differences(modulation, num_steps, float64):
     check_gradient(make_learner(modulation, num_steps))
-
-
-def check_gradient(learner, experience=None):
-    """Compares the meta-gradient along random directions."""
-    experience = experience or make_experience(learner)
-    meta = updater()
-    _, gradient, old_outputs, _ = meta.gradient(learner, experience)
-    rng = np.random.default_rng(0)
-    epsilon = 1e-5
-    for _ in range(5):
-        direction = rng.normal(size=gradient.shape)
-        losses = []
-        for sign in (1, -1):
-            shift(learner, sign * epsilon * direction)
-            losses.append(float(meta.evaluate(learner, experience, old_outputs)[0]))
-            shift(learner, -sign * epsilon * direction)
-        slope = (losses[0] - losses[1]) / (2 * epsilon)
-        np.testing.assert_allclose(slope, gradient.numpy() @ direction, rtol=1e-6)
 
 
 def test_meta_gradient_of_the_moment_encoder(float64):
@@ -128,33 +107,6 @@ def test_conjugate_gradients_end_after_their_iterations(float64):
         np.linalg.norm(one) * np.linalg.norm(gradient)  # the first goes along the gradient
     )
     assert np.linalg.norm(two - one) > 0.01 * np.linalg.norm(one)
-
-
-def explicit_fisher(learner, experience):
-    """J^T M J from a Jacobian by central differences, [n, n]."""
-    size, epsilon = sum(int(tf.size(v)) for v in learner.trainable_variables), 1e-5
-    outputs = tf.function(lambda: learner.replay(experience)[0])
-    columns = []
-    for direction in epsilon * np.eye(size):
-        shift(learner, direction)
-        ahead = outputs()
-        shift(learner, -2 * direction)
-        behind = outputs()
-        shift(learner, direction)
-        columns.append((ahead - behind).numpy() / (2 * epsilon))
-    jacobian = np.stack(columns, -1)  # [tasks, N, 2 act, n]
-    act = jacobian.shape[2] // 2
-    metric = np.full(jacobian.shape[:3], 2.0)
-    metric[..., :act] = np.exp(-2 * outputs().numpy()[..., act:])
-    weights = experience.query.weights.numpy()[..., None] / len(jacobian)
-    return np.einsum("jnap,jna,jnaq->pq", jacobian, metric * weights, jacobian)
-
-
-def shift(learner, vector):
-    variables = variables_of(learner)
-    parts = trpo.unflatten(tf.constant(vector), variables)
-    for variable, part in zip(variables, parts, strict=True):
-        variable.assign_add(part)
 
 
 def test_thinned_curvature_is_taken_at_the_exact_policy(float64):
