@@ -25,8 +25,8 @@ def check(folder, has_steps):
     assert "predictions" in served.structured_outputs
 
 
-@pytest.mark.parametrize("method", ["maml_plus_plus", "reptile", "in_context", "random"])
-def test_in_regression(method):
+@pytest.mark.parametrize("method", ["maml_plus_plus", "reptile"])  # which count iterations
+def test_resumed_in_regression(method):
     """Four iterations at once, and two and two more, are the same run."""
     base = [*tiny_flags(method), "--domain=regression_2mode", "--lr_schedule=constant"]
     base += ["--log_every=1", "--checkpoint_every=1", "--first_order_iterations=3"]
@@ -42,8 +42,15 @@ def test_in_regression(method):
     pd.testing.assert_frame_equal(whole, parts)
     evaluations = [Path(name, "evaluation.csv").read_bytes() for name in ("whole", "parts")]
     assert evaluations[0] == evaluations[1]
-    check("whole", has_steps=method != "in_context")
+    check("whole", has_steps=True)
     assert command("--mode=report", "--runs=whole,parts", "--output_dir=report") == 0
+
+
+@pytest.mark.parametrize("method", ["in_context", "random"])
+def test_in_regression(method):
+    flags = [*tiny_flags(method), "--domain=regression_2mode"]
+    assert command(*flags, "--output_dir=run") == 0
+    check("run", has_steps=method != "in_context")
 
 
 @pytest.mark.parametrize("method", ["maml_plus_plus", "reptile", "protonet", "finetune"])
