@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from sklearn.manifold import TSNE
 
 from mmaml_tf.training.storage import MEGABYTE, replacing
 
 # Ten colours are few where all of a domain's methods are compared: their light shades come next.
-matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(
-    color=[*matplotlib.colormaps["tab10"].colors, *matplotlib.colormaps["tab20"].colors[1::2]]
+matplotlib.rcParams["axes.prop_cycle"] = cycler(
+    color=[*matplotlib.color_sequences["tab10"], *matplotlib.color_sequences["tab20"][1::2]]
 )
 # A t-SNE of more points takes minutes and shows no more.
 MAX_EMBEDDED = 1_000
