@@ -194,8 +194,8 @@ def _require_enough(images: ImageSet, num_ways: int, num_images: int) -> None:
         smallest = classes[np.argmin(sizes[classes])]
         if sizes[smallest] < num_images:
             raise ConfigError(
-                "num_shots",
-                num_images,
-                f"with the queries a class needs {num_images} images, and "
-                f"{images.names[smallest]} of {images.name} has {sizes[smallest]}",
+                "image_sets",
+                images.name,
+                f"{images.names[smallest]} has {sizes[smallest]} images, and a task needs "
+                f"{num_images} of a class (--num_shots and the queries)",
             )

@@ -2,8 +2,8 @@
 
     python -m tools.tables
 
-writes them into the README; a test holds the README to them. The papers' figures are Table 1 of
-each ([MuMoMAML], [MAML]).
+writes them into the README; a test holds the README to them. The papers' figures are those of
+the methods' own papers, and of [MMAML] for five modes.
 """
 
 import re

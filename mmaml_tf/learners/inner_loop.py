@@ -98,11 +98,17 @@ class InnerLoop:
     ) -> list[Any]:
         """theta' - step_size * gradients, of the layers that adapt; `step_size` is a scalar or
         [tasks]."""
-        change = dict(zip(map(id, network.plan.adapting), gradients, strict=True))
+        sizes = self.step_sizes(step_size, len(gradients))
+        changes = zip(gradients, sizes, strict=True)
+        change = dict(zip(map(id, network.plan.adapting), changes, strict=True))
         return [
-            weights.updated(change[id(layer)], step_size) if id(layer) in change else weights
+            weights.updated(*change[id(layer)]) if id(layer) in change else weights
             for layer, weights in zip(network.plan.layers, fast, strict=True)
         ]
+
+    def step_sizes(self, step_size: tf.Tensor, num_layers: int) -> list[tf.Tensor]:
+        """Of every layer that adapts: here one for all."""
+        return [step_size] * num_layers
 
     def adapt(
         self,

@@ -9,12 +9,10 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.fast_weights import TaskWeights
-from mmaml_tf.layers.gradients import Gradient
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.learners.meta_learner import Tau
 from mmaml_tf.methods import register
-from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
 
@@ -30,26 +28,12 @@ class ScheduledLoop(InnerLoop):
     rates: Sequence[keras.Variable] = ()
     index: int = 0
 
-    def updated(
-        self,
-        network: TaskNetwork,
-        fast: list[Any],
-        gradients: Sequence[Gradient],
-        step_size: tf.Tensor,
-    ) -> list[Any]:
+    def step_sizes(self, step_size: tf.Tensor, num_layers: int) -> list[tf.Tensor]:
         """See `InnerLoop`; of steps beyond the trained ones, the last one's rates count."""
         if not self.rates:
-            return super().updated(network, fast, gradients, step_size)
-        last = self.rates[0].shape[0] - 1
-        relative = step_size / self.learning_rate
-        sizes = [relative * rate[min(self.index, last)] for rate in self.rates]
-        change = dict(
-            zip(map(id, network.plan.adapting), zip(gradients, sizes, strict=True), strict=True)
-        )
-        return [
-            weights.updated(*change[id(layer)]) if id(layer) in change else weights
-            for layer, weights in zip(network.plan.layers, fast, strict=True)
-        ]
+            return super().step_sizes(step_size, num_layers)
+        step = min(self.index, self.rates[0].shape[0] - 1)
+        return [step_size / self.learning_rate * rate[step] for rate in self.rates]
 
 
 @register("maml_plus_plus", "regression", "classification")
@@ -165,14 +149,14 @@ class MAMLPlusPlus(GradientBased):
             outputs, _ = self.network.forward(batch.query.x, fast, tau)
             return self.task_loss(batch.query.y, outputs)
 
-        weights = self.step_weights()
-
-        def of_all_steps() -> tf.Tensor:
-            pairs = zip(weights, trajectory[1:], strict=True)
-            return tf.add_n([weight * query_losses(fast) for weight, fast in pairs])
-
         losses = query_losses(trajectory[-1])
         if self.multi_step_iterations > 0 and steps > 1:
+            *weights, last = self.step_weights()
+
+            def of_all_steps() -> tf.Tensor:
+                pairs = zip(weights, trajectory[1:-1], strict=True)
+                return tf.add_n([last * losses, *(w * query_losses(fast) for w, fast in pairs)])
+
             is_early = self.iteration < self.multi_step_iterations
             losses = tf.cond(is_early, of_all_steps, lambda: losses)
         return losses, losses if support_losses is None else support_losses

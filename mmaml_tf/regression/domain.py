@@ -97,9 +97,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     ) -> dict[str, Figure]:
         """The figures of one run, by file name."""
         label = self.config.label
-        drawn = {
-            **comparison_figures({label: metrics}, {label: self.summarise(results)}),
-        }
+        drawn = comparison_figures({label: metrics}, {label: self.summarise(results)})
         # Also with all support points in one half of the range ([MAML] Figure 2).
         for suffix, shown in (("", self._shown()), ("_one_sided", self._shown(one_sided=True))):
             made = shown.figures({label: shown.predictions(learner)})
