@@ -27,6 +27,8 @@ from mmaml_tf.reporting.markdown import table
 from tests.pairs import tf_configs
 
 GROWTH = (50, 200, 800)
+# On CPUs, and of the workers' log only what ends them.
+QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 # Meta-steps per measurement.
 STEPS = {"omniglot": 5, "regression": 10, "sampling": 1, "growth": 10}
 
@@ -106,7 +108,7 @@ def sampling_step(domain, workers) -> Callable[[int], None]:
     def run(number: int) -> None:
         for iteration in range(number):
             tasks = domain.training_tasks(iteration).share(workers.index, workers.count)
-            learner.adapt_to(tasks, learner.learning_rates)
+            learner.adapt_to(tasks, 1)
 
     return run
 
@@ -143,10 +145,9 @@ class Team:
             self.processes.append(
                 subprocess.Popen(
                     [sys.executable, __file__, *arguments],
-                    env=os.environ | {"TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"},
+                    env=os.environ | QUIET | {"TF_CONFIG": config},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
                     text=True,
                     preexec_fn=functools.partial(os.sched_setaffinity, 0, {cores[index]}),
                 )
