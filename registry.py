@@ -105,20 +105,24 @@ def domains() -> dict[str, Registration]:
         tasks = ImageSetTasks(sets, config.num_ways, images, config.rotated_sets)
         return ClassificationDomain(config, tasks)
 
-    def reinforcement(name: str, env_id: str) -> Registration:
+    def reinforcement(name: str, environments: dict[str | None, str]) -> Registration:
+        """One environment, or one per reward, by --reward; the first is the domain's own."""
+
         def build(config: RlConfig) -> Any:
             from mmaml_tf.rl.domain import RlDomain
 
-            return RlDomain(config, env_id, GOALS[name])
+            return RlDomain(config, environments[config.reward], GOALS[name])
 
         return Registration(
-            config=functools.partial(flags.rl.config, GOALS[name].mode_names),
+            config=functools.partial(flags.rl.config, GOALS[name].mode_names, [*environments]),
             given=flags.rl.given,
             config_type=RlConfig,
             domain=build,
             intra_op_threads=0,
         )
 
+    distance: dict[str | None, str] = {"distance": envs.NAVIGATION_2D}
+    squared: dict[str | None, str] = {"squared": envs.NAVIGATION_2D_SQUARED}
     return {
         **{name: regression(mixture) for name, mixture in MIXTURES.items()},
         "omniglot": Registration(
@@ -133,9 +137,10 @@ def domains() -> dict[str, Registration]:
             config_type=ImageSetsConfig,
             domain=image_sets,
         ),
-        "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
-        "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
-        "cheetah_speed": reinforcement("cheetah_speed", envs.HALF_CHEETAH_SPEED),
+        "navigation_2d": reinforcement("navigation_2d", distance | squared),
+        "navigation_2d_wide": reinforcement("navigation_2d_wide", squared | distance),
+        "cheetah_location": reinforcement("cheetah_location", {None: envs.HALF_CHEETAH_LOCATION}),
+        "cheetah_speed": reinforcement("cheetah_speed", {None: envs.HALF_CHEETAH_SPEED}),
         **_REGISTERED,
     }
 

@@ -139,7 +139,7 @@ class Team:
         self.steps = STEPS[problem]
         self.times: list[float] = []
         self.processes = []
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115: as long as the team
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         for index, config in enumerate(tf_configs(count)):
             arguments = [f"--worker={problem}", f"--tasks={num_tasks}"]
             self.processes.append(

@@ -1,15 +1,20 @@
 """Flags of the reinforcement-learning domains."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
 from flags import common
+from mmaml_tf.config import ConfigError
 from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
 
 _FLAGS = common.settings(
     *common.DENSE,
     common.CONTEXT_SIZE,
+    absl_flags.DEFINE_string(
+        "reward", None, "In navigation: the negative distance to the goal, or the same squared."
+    ),
     absl_flags.DEFINE_integer(
         "rollouts", None, "Episodes per task and gradient step; trials per task (rl2)."
     ),
@@ -44,13 +49,23 @@ def given() -> dict[str, Any]:
     return common.given(_FLAGS)
 
 
-def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> RlConfig:
-    """The run that the command line asks for.
+def config(
+    modes: tuple[str, ...],
+    rewards: Sequence[str | None],
+    domain: str,
+    method: str,
+    preset: str,
+) -> RlConfig:
+    """The run that the command line asks for; the first of the rewards is the domain's own.
 
     Raises:
       ConfigError: naming the flag, its value and what is allowed.
     """
-    settings = paper_settings(domain, method, modes)
+    settings = paper_settings(domain, method, modes) | dict(reward=rewards[0])
     if preset == "quick":
         settings |= quick_settings(method)
-    return RlConfig(**(settings | given()))
+    settings |= given()
+    if settings["reward"] not in rewards:
+        known = ", ".join(reward for reward in rewards if reward) or "one reward"
+        raise ConfigError("reward", settings["reward"], f"--domain={domain} has {known}")
+    return RlConfig(**settings)

@@ -13,6 +13,7 @@ import gymnasium
 from mmaml_tf.envs.rendering import RendererUnavailableError, save_animation
 
 NAVIGATION_2D = "mmaml_tf/Navigation2D-v0"
+NAVIGATION_2D_SQUARED = "mmaml_tf/Navigation2DSquared-v0"
 HALF_CHEETAH_LOCATION = "mmaml_tf/HalfCheetahLocation-v0"
 HALF_CHEETAH_SPEED = "mmaml_tf/HalfCheetahSpeed-v0"
 
@@ -20,16 +21,19 @@ __all__ = [
     "HALF_CHEETAH_LOCATION",
     "HALF_CHEETAH_SPEED",
     "NAVIGATION_2D",
+    "NAVIGATION_2D_SQUARED",
     "RendererUnavailableError",
     "save_animation",
 ]
 
-gymnasium.register(
-    id=NAVIGATION_2D,
-    entry_point="mmaml_tf.envs.navigation:Navigation2DEnv",
-    vector_entry_point="mmaml_tf.envs.navigation_vector:Navigation2DVectorEnv",
-    max_episode_steps=100,
-)
+for env_id, squared in ((NAVIGATION_2D, False), (NAVIGATION_2D_SQUARED, True)):
+    gymnasium.register(
+        id=env_id,
+        entry_point="mmaml_tf.envs.navigation:Navigation2DEnv",
+        vector_entry_point="mmaml_tf.envs.navigation_vector:Navigation2DVectorEnv",
+        max_episode_steps=100,
+        kwargs={"squared": squared},
+    )
 gymnasium.register(
     id=HALF_CHEETAH_LOCATION,
     entry_point="mmaml_tf.envs.half_cheetah:HalfCheetahLocationEnv",

@@ -16,6 +16,7 @@ from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.devices.agreement import require_agreement
 from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.reporting import figures
+from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
@@ -145,4 +146,5 @@ def steps_table(evaluation: pd.DataFrame) -> pd.DataFrame:
         ]
     )
     table = cells.pivot(index="step", columns="mode", values="cell")
+    table = table.rename({BEFORE_MODULATION: "unmodulated"})
     return table[list(evaluation["mode"].unique())]

@@ -19,6 +19,7 @@ class RlConfig(RunConfig):
 
     Attributes:
       modes: names of the goal distribution's modes.
+      reward: which of the environment's; None where it has one.
       rollouts: per task and gradient step; of a method that remembers, trials per task.
       embedding_trajectories: of the unmodulated policy, per task, from which tau is inferred.
       eval_steps: gradient steps at evaluation; of a method that remembers, the episodes of a trial
@@ -53,6 +54,7 @@ class RlConfig(RunConfig):
     cg_damping: float | None
     support_stride: int | None
     query_stride: int | None
+    reward: str | None = None
     context_size: int | None = None
     trial_episodes: int | None = None
     animation: bool
@@ -137,7 +139,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         modes=modes,
         seed=0,
         iterations=1 if method == "random" else 500,
-        meta_batch_size=20 if domain == "navigation_2d" else 40,
+        meta_batch_size=20 if domain.startswith("navigation_2d") else 40,
         inner_steps=1,
         inner_lr=0.1,
         first_order=False,
@@ -151,7 +153,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         embedding_trajectories=1,
         context_size=5,
         trial_episodes=2,
-        eval_steps=3,
+        eval_steps=5,
         discount=0.99,
         gae_lambda=1.0,
         hidden_units=(100, 100),
