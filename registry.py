@@ -31,7 +31,8 @@ class Registration:
       intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
         operations of a few-shot meta-step run fastest side by side, one thread each
         (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by
-        one on all cores (rl_iteration.py).
+        one on all cores (rl_iteration.py). Where there is a GPU, TensorFlow decides.
+      uses_gpu: whether a GPU is of use.
     """
 
     config: Callable[[str, str, str], RunConfig]
@@ -39,6 +40,7 @@ class Registration:
     config_type: type[RunConfig]
     domain: Callable
     intra_op_threads: int = 1
+    uses_gpu: bool = True
 
     def build(self, config: RunConfig) -> Any:
         """The domain of a run, with TensorFlow set up for it."""
@@ -46,12 +48,15 @@ class Registration:
         return self.domain(config)
 
     def set_up(self) -> None:
-        """Tells TensorFlow how many threads to use."""
+        """Tells TensorFlow what of the machine to use."""
         import tensorflow as tf
 
-        # Too late if this process has computed before: it keeps the threads that it has then.
+        # Too late if this process has computed before: it keeps what it has then.
         with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
+            if not self.uses_gpu:
+                tf.config.set_visible_devices([], "GPU")
+            if not tf.config.get_visible_devices("GPU"):
+                tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
 
 
 # A user's own, and whoever's that is not below.
@@ -119,6 +124,7 @@ def domains() -> dict[str, Registration]:
             config_type=RlConfig,
             domain=build,
             intra_op_threads=0,
+            uses_gpu=False,  # policies act step by step beside their environments
         )
 
     distance: dict[str | None, str] = {"distance": envs.NAVIGATION_2D}

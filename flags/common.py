@@ -129,7 +129,7 @@ FEW_SHOT = (
     absl_flags.DEFINE_float(
         "meta_clip_value", None, "Limit of each meta-gradient element; 0 for none."
     ),
-    absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
+    absl_flags.DEFINE_bool("jit_compile", None, "Compile with XLA; default: on a GPU."),
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
     ),

@@ -109,7 +109,7 @@ def paper_settings(
         inner_clip_value=None,
         meta_clip_norm=None,
         meta_clip_value=10.0,
-        jit_compile=False,
+        jit_compile=None,
         log_every=100,
         checkpoint_every=100,
         eval_tasks=600 * max(1, len(modes)),
@@ -124,7 +124,7 @@ def paper_settings(
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,
-        task_batching="map",
+        task_batching="auto",
         bn_statistics="transductive",
         image_sets=image_sets,
         modes=modes,
@@ -140,11 +140,7 @@ def paper_settings(
         settings |= reptile_settings(num_shots, max(1, len(modes)))
     if method == "random":
         settings |= UNTRAINED
-    settings = ImageSetsConfig.for_method(settings)
-    if settings["inner_steps"] is None:
-        # One task after the other pays where every task has weights of its own.
-        settings |= dict(task_batching="batched")
-    return settings
+    return ImageSetsConfig.for_method(settings)
 
 
 def quick_settings(method: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def paper_settings(
         inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=None,
-        jit_compile=False,
+        jit_compile=None,
         log_every=500,
         checkpoint_every=500,
         eval_tasks=1_000,
@@ -87,7 +87,7 @@ def paper_settings(
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,
-        task_batching="map",
+        task_batching="auto",
         bn_statistics="transductive",
         data_dir=DEFAULT_DATA_DIR,
         split_seed=0,
@@ -106,11 +106,7 @@ def paper_settings(
         settings |= dict(eval_steps=15)
     if method == "random":
         settings |= UNTRAINED
-    settings = OmniglotConfig.for_method(settings)
-    if settings["inner_steps"] is None:
-        # One task after the other pays where every task has weights of its own.
-        settings |= dict(task_batching="batched")
-    return settings
+    return OmniglotConfig.for_method(settings)
 
 
 def reptile_settings(num_ways: int, num_shots: int) -> dict[str, Any]:

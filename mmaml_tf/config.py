@@ -296,7 +296,7 @@ class FewShotConfig(RunConfig):
       lr_schedule: of meta_lr over the run; "cosine" and "linear" take it to zero.
       meta_clip_norm: limit of the meta-gradient norm of theta and omega; None for none.
       meta_clip_value: limit of each of its elements; None for none.
-      jit_compile: compile the meta-step with XLA.
+      jit_compile: compile the meta-step with XLA; None where the device asks for it.
       num_shots: K, support points per task (images per class in classification).
       num_queries: query points of a training task, likewise.
       eval_queries: query points of an evaluation (or validation) task.
@@ -316,7 +316,7 @@ class FewShotConfig(RunConfig):
     meta_lr: float
     lr_schedule: str
     meta_clip_norm: float | None
-    jit_compile: bool
+    jit_compile: bool | None
     num_shots: int
     num_queries: int
     eval_queries: int

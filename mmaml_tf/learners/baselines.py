@@ -19,6 +19,7 @@ class Pretrained(GradientBased):
     """
 
     SETTINGS: tuple[str, ...] = ("inner_loop",)
+    adapts_in_training = False
 
     def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of all of a task's points, none of them known to be its: [tasks], twice."""

@@ -26,6 +26,7 @@ class FineTuned(GradientBased):
 
     SETTINGS = ("inner_loop", "classes")
     trains_on_classes = True
+    adapts_in_training = False
 
     def __init__(self, model: keras.Model, *, num_classes: int, **settings: Any):
         super().__init__(model, **settings)

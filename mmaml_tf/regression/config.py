@@ -129,7 +129,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         inner_clip_norm=INNER_CLIP_NORMS.get(method),
         inner_clip_value=None,
         meta_clip_norm=2.0,
-        jit_compile=False,
+        jit_compile=None,
         log_every=200,
         checkpoint_every=2_000,
         eval_tasks=90_000,

@@ -75,11 +75,12 @@ def measure(
       num_steps: S; as in training by default.
     """
 
+    scored = scorer(learner, score, num_steps)
+
     @tf.function
     def measured(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
         batch = sample(index)
-        scores, embedding = step_scores(learner, score, batch, num_steps)
-        return scores, embedding, batch.mode
+        return *scored(batch), batch.mode
 
     outcomes = [measured(tf.constant(index)) for index in range(num_batches)]
     scores, embeddings, modes = zip(*outcomes, strict=True)
@@ -87,6 +88,16 @@ def measure(
         np.concatenate(scores),
         np.concatenate(modes),
         None if embeddings[0] is None else np.concatenate(embeddings),
+    )
+
+
+def scorer(
+    learner: MetaLearner, score: TaskLoss, num_steps: int | None = None
+) -> Callable[[TaskBatch], tuple[tf.Tensor, tf.Tensor | None]]:
+    """`step_scores` of a batch of tasks, compiled as the learner's meta-step is."""
+    return tf.function(
+        lambda batch: step_scores(learner, score, batch, num_steps),
+        jit_compile=learner.jit_compile or None,
     )
 
 
