@@ -118,6 +118,10 @@ CONTEXT_SIZE = absl_flags.DEFINE_integer(
     "context_size", None, "Numbers (or image channels) that context appends to an input."
 )
 
+LEARNED_RATES = absl_flags.DEFINE_bool(
+    "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
+)
+
 # Whose evaluation may take more steps than its training.
 EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
 
@@ -130,9 +134,7 @@ FEW_SHOT = (
         "meta_clip_value", None, "Limit of each meta-gradient element; 0 for none."
     ),
     absl_flags.DEFINE_bool("jit_compile", None, "Compile with XLA; default: on a GPU."),
-    absl_flags.DEFINE_bool(
-        "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
-    ),
+    LEARNED_RATES,
     absl_flags.DEFINE_integer(
         "multi_step_iterations",
         None,

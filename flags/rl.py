@@ -12,6 +12,7 @@ from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
 _FLAGS = common.settings(
     *common.DENSE,
     common.CONTEXT_SIZE,
+    common.LEARNED_RATES,
     absl_flags.DEFINE_string(
         "reward", None, "In navigation: the negative distance to the goal, or the same squared."
     ),

@@ -71,6 +71,7 @@ class RunConfig:
       checkpoint_every: iterations between checkpoints.
       eval_tasks: fresh tasks that the trained learner is evaluated on.
       eval_seed: of those tasks; the same for every method, so that all meet the same tasks.
+      learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
     """
 
     domain: str
@@ -88,6 +89,7 @@ class RunConfig:
     checkpoint_every: int
     eval_tasks: int
     eval_seed: int
+    learned_rates: bool | None = False
 
     # A config.json with other keys is of another version: refused (pydantic reads this).
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -249,8 +251,10 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """The run as file names and legends say it: `maml`, `mumomaml-film`; a domain may add."""
-        return self.method if self.modulation is None else f"{self.method}-{self.modulation}"
+        """The run as file names and legends say it: `maml`, `mumomaml-film-rates`; a domain may
+        add."""
+        named = (self.method, self.modulation, "rates" if self.learned_rates else None)
+        return "-".join(part for part in named if part is not None)
 
     def to_json(self) -> str:
         """All settings, one per line."""
@@ -303,7 +307,6 @@ class FewShotConfig(RunConfig):
       eval_shots: K of evaluation tasks; None for as many as in training.
       eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
         without.
-      learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
       multi_step_iterations, first_order_iterations, rates_per_step, norm_per_step: MAML++'s
         measures (`learners.maml_plus_plus`).
       inner_optimizer: of Reptile's inner steps, by name.
@@ -323,7 +326,6 @@ class FewShotConfig(RunConfig):
     meta_clip_value: float | None = None
     eval_shots: int | None = None
     eval_steps: int | None = None
-    learned_rates: bool | None = False
     context_size: int | None = None
     multi_step_iterations: int | None = None
     first_order_iterations: int | None = None
@@ -388,11 +390,6 @@ class FewShotConfig(RunConfig):
     def shots_at_evaluation(self) -> int:
         """K of evaluation tasks."""
         return self.num_shots if self.eval_shots is None else self.eval_shots
-
-    @property
-    def label(self) -> str:
-        """See `RunConfig`: `mumomaml-film-rates` learns its rates."""
-        return f"{super().label}-rates" if self.learned_rates else super().label
 
     @property
     def has_fixed_length(self) -> bool:
