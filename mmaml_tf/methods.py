@@ -41,6 +41,7 @@ METHODS: Registry[Method] = Registry(
     "mmaml_tf.learners.context",
     "mmaml_tf.learners.baselines",
     "mmaml_tf.learners.finetuned",
+    "mmaml_tf.learners.nearest_neighbour",
     "mmaml_tf.learners.maml_plus_plus",
     "mmaml_tf.learners.reptile",
     "mmaml_tf.learners.protonet",
