@@ -95,6 +95,8 @@ class RunConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     # Of the domain, as methods know it (`methods.register`).
     KIND: ClassVar[str] = ""
+    # By what name methods say which of the settings are their own for it.
+    DATA: ClassVar[str] = ""
     # Settings that not every method has, by the group that a method names.
     GROUPS: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("modulation",)}
     # Those of a group whose value None says "none", so that a method with the group may have it.
@@ -161,6 +163,17 @@ class RunConfig:
     @classmethod
     def _fields_of(cls, group: str) -> tuple[str, ...]:
         return (*cls.GROUPS[group], *cls.OPTIONAL.get(group, ()))
+
+    @classmethod
+    def published(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """A domain's settings as its method has them: with its own, and without those of others.
+
+        Raises:
+          ConfigError: if the domain does not know the method.
+        """
+        cls.for_method(settings)  # which knows the method, or raises
+        method = methods.of(cls.KIND)[settings["method"]]
+        return cls.for_method({**settings, **method.published_for(cls.DATA, settings)})
 
     @classmethod
     def for_method(cls, settings: dict[str, Any]) -> dict[str, Any]:

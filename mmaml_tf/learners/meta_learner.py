@@ -1,13 +1,14 @@
 """What all supervised methods share: a network, its meta-updates, and answers to new tasks."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from mmaml_tf import methods
 from mmaml_tf.devices import execution
 from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.layers.modulation import Modulation
@@ -67,6 +68,8 @@ class MetaLearner(keras.Model):
 
     # Groups of settings that the command has for it, of those that not every method has.
     SETTINGS: tuple[str, ...] = ()
+    # What of a domain's settings is its own (`methods.Method`).
+    PUBLISHED: Mapping[str, methods.Published] = {}
     # Whether it asks for the true modes of tasks that are not sorted by mode.
     asks_for_modes = False
     # Whether the model is to be one that embeds inputs, without the layer that predicts.
