@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.training.cores import num_cores
+from mmaml_tf.devices.cores import num_cores
 
 
 def has_gpu() -> bool:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from typing_extensions import TypedDict
 
 from mmaml_tf.devices import execution
-from mmaml_tf.training.cores import num_cores
+from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.training.run_files import RunFileError, read_json, set_aside, write_atomically
 
 PACKAGES = ("tensorflow", "keras", "mujoco", "numpy")
