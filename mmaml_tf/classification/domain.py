@@ -136,7 +136,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             scores, _ = evaluation.step_scores(learner, accuracy, sample(index), config.eval_steps)
             return scores[:, -1]
 
-        @tf.function
+        @tf.function(autograph=False)
         def score() -> tf.Tensor:
             scores = tf.map_fn(
                 last_scores,
