@@ -128,7 +128,7 @@ def test_meta_gradient_against_finite_differences(float64, modulation):
     batch = make_batch()
     _, gradients = meta_gradients(learner, batch)
 
-    @tf.function
+    @tf.function(autograph=False)
     def loss():
         return tf.reduce_mean(learner.meta_loss(batch)[0])
 

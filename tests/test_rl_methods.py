@@ -148,15 +148,14 @@ def test_the_saved_model_adapts_likewise(method, tmp_path):
     np.testing.assert_allclose(served["mean_actions"], 0.1 * mean, atol=1e-5)
 
 
-FAST = ("navigation_2d", "meta_sgd")
-CASES = [
-    pytest.param(domain, method, marks=[] if (domain, method) == FAST else pytest.mark.slow)
-    for domain in ("navigation_2d", "cheetah_speed")
-    for method in ("modulation", "meta_sgd", "context")
-]
-
-
-@pytest.mark.parametrize(("domain", "method"), CASES)
+@pytest.mark.parametrize(
+    ("domain", "method"),
+    [
+        ("navigation_2d", "meta_sgd"),
+        pytest.param("navigation_2d", "modulation", marks=pytest.mark.slow),
+        pytest.param("cheetah_speed", "context", marks=pytest.mark.slow),
+    ],
+)
 def test_through_the_command(domain, method, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = [f"--domain={domain}", *tiny_flags(method), "--preset=quick", "--output_dir=run"]

@@ -125,9 +125,9 @@ def test_ctrl_c_on_one_stops_both_and_one_process_goes_on(tmp_path):
     assert "workers" not in provenance.held(tmp_path / "run/provenance.json")[-1]
 
 
-@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_killed_worker_ends_the_other_with_a_line(index, tmp_path):
-    results, seconds = signalled_pair(signal.SIGKILL, index, tmp_path)
+def kill(index, cwd):
+    """Kills one of two, which ends the other with a line."""
+    results, seconds = signalled_pair(signal.SIGKILL, index, cwd)
     assert seconds < 30
     status, _, errors = results[1 - index]
     assert status == 1 and errors.count("\n") == 1, errors
@@ -135,11 +135,15 @@ def test_a_killed_worker_ends_the_other_with_a_line(index, tmp_path):
     assert GONE in errors
 
 
+def test_a_killed_worker_ends_the_first_one(tmp_path):
+    kill(1, tmp_path)
+
+
 @pytest.mark.slow
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     for name in ("killed", "whole"):
         (tmp_path / name).mkdir()
-    signalled_pair(signal.SIGKILL, 0, tmp_path / "killed")
+    kill(0, tmp_path / "killed")
     iterations = checkpoint(tmp_path / "killed/run")[0] + 30
     for name in ("killed", "whole"):
         pair = start_pair([str(SCRIPT), *arguments(iterations)], cwd=tmp_path / name)
