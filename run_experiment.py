@@ -22,6 +22,7 @@ from mmaml_tf import devices
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.devices import cluster
 from mmaml_tf.errors import InterruptedRunError, RunError
+from mmaml_tf.importing import no_collections
 from mmaml_tf.training.run_folder import RunFolder
 
 USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
@@ -160,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
         if {"-h", "-help", "--help", "--helpfull"} & set(argv):
             print(__doc__)
             print("\n\n".join(FLAGS.module_help(module) for module in FLAG_MODULES))
-            with quiet_start():
+            with quiet_start(), no_collections():
                 print(f"\n{choices()}\n\n{devices.__doc__}")
             return 0
         rest = FLAGS(argv)
@@ -169,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
         refuse_ignored()
         if FLAGS.mode != "train" and (own := cluster.from_environment()) and own.index > 0:
             return 0  # the first worker does that alone
-        with quiet_start():
+        with quiet_start(), no_collections():
             import tensorflow as tf
 
             tf.config.list_physical_devices()

@@ -27,7 +27,7 @@ PERCENTILES = (50, 90, 99, 99.9, 99.99)
 BATCH = 600
 
 
-@tf.function
+@tf.function(autograph=False)
 def first_step_norms(learner: MetaLearner, batch: TaskBatch) -> tf.Tensor:
     """|grad L(f(x; theta, tau); D_train)| of every task, all layers together: [tasks]."""
     support, network = batch.support, learner.network

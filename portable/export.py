@@ -113,7 +113,7 @@ def compiled(function: Callable[[], tuple[tf.Tensor, ...]]) -> tuple[bytes, Sequ
     The program returns the function's results and then every variable that it changed; its
     `input_output_alias` says which argument each of those is.
     """
-    traced = tf.function(function, jit_compile=True, input_signature=[])
+    traced = tf.function(function, jit_compile=True, autograph=False, input_signature=[])
     captured = traced.get_concrete_function().captured_inputs
     return traced.experimental_get_compiler_ir()(stage="stablehlo_serialized"), captured
 

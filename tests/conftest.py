@@ -5,9 +5,13 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import keras
 import pytest
-import tensorflow as tf
+
+from mmaml_tf.importing import no_collections
+
+with no_collections():
+    import keras
+    import tensorflow as tf
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 

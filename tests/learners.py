@@ -102,8 +102,8 @@ def check_along_a_direction(learner, batch):
 def check_every_variable(learner):
     """Compares every variable's meta-gradient along a random direction."""
     batch = make_batch()
-    loss_of = tf.function(lambda: tf.reduce_mean(learner.meta_loss(batch)[0]))
-    _, gradients = tf.function(lambda: meta_gradient(learner, batch))()
+    loss_of = tf.function(lambda: tf.reduce_mean(learner.meta_loss(batch)[0]), autograph=False)
+    _, gradients = tf.function(lambda: meta_gradient(learner, batch), autograph=False)()
     rng = np.random.default_rng(0)
     for variable, gradient in zip(learner.trainable_variables, gradients, strict=True):
         direction = rng.normal(size=variable.shape)

@@ -65,7 +65,9 @@ def reinforced(domain, workers):
     trpo = learner.meta_update
     _, gradient, _, fast = trpo.gradient(learner, experience)
     vector = tf.cast(np.random.default_rng(0).normal(size=gradient.shape), gradient.dtype)
-    product = tf.function(lambda v: trpo.fisher(learner, experience, fast)(v))(vector)
+    product = tf.function(lambda v: trpo.fisher(learner, experience, fast)(v), autograph=False)(
+        vector
+    )
     found = {"rl gradient": gradient.numpy(), "rl fisher product": product.numpy()}
     learner.train_function = train_function(learner)
     logs = learner.fit(tf.data.Dataset.range(1), shuffle=False, verbose=0).history

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from mmaml_tf.training import provenance
+from mmaml_tf.training.run_folder import RunFolder
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_flags as tiny_omniglot
-from tests.runs import command, tiny_flags
+from tests.runs import command, tiny_domain, tiny_flags
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +30,17 @@ def check(folder, has_steps):
 @pytest.mark.parametrize("method", ["maml_plus_plus", "reptile"])  # which count iterations
 def test_resumed_in_regression(method):
     """Four iterations at once, and two and two more, are the same run."""
-    base = [*tiny_flags(method), "--domain=regression_2mode", "--lr_schedule=constant"]
-    base += ["--log_every=1", "--checkpoint_every=1", "--first_order_iterations=3"]
-    if method != "maml_plus_plus":
-        base.pop()
-    assert command(*base, "--iterations=4", "--output_dir=whole") == 0
-    assert command(*base, "--iterations=2", "--output_dir=parts") == 0
-    assert command(*base, "--iterations=4", "--output_dir=parts") == 0
+    settings = dict(lr_schedule="constant", log_every=1, checkpoint_every=1)
+    if method == "maml_plus_plus":
+        settings["first_order_iterations"] = 3
+    half, parts = tiny_domain(method, iterations=2, **settings), RunFolder("parts")
+    with parts.claimed(half.config):
+        half.train(half.build_learner(), parts)
+    flags = [*tiny_flags(method), *(f"--{name}={value}" for name, value in settings.items())]
+    for folder in ("whole", "parts"):
+        arguments = ["--domain=regression_2mode", "--iterations=4", f"--output_dir={folder}"]
+        assert command(*flags, *arguments) == 0
+    assert provenance.held(parts.provenance_file)[-1]["iterations"] == 4
     whole, parts = (
         pd.read_csv(Path(name, "metrics.csv")).drop(columns="iterations_per_second")
         for name in ("whole", "parts")
@@ -54,7 +60,8 @@ def test_in_regression(method):
 
 
 @pytest.mark.parametrize("method", ["maml_plus_plus", "reptile", "protonet", "finetune"])
-def test_on_images(method, tmp_path):
+def test_on_images(method, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmaml_tf.classification.domain.REPORTED_STEPS", 2)
     data = write_archives(tmp_path / "archives")
     flags = [*tiny_omniglot(method), "--domain=omniglot", f"--data_dir={data}"]
     flags += [] if method == "protonet" else ["--eval_steps=2"]

@@ -57,18 +57,19 @@ def dense(activation=None):
     return keras.Sequential([keras.Input([1]), *hidden, keras.layers.Dense(1)])
 
 
-@pytest.mark.parametrize("code", SERVING)
-def test_pretrained_models_serve_without_this_code(code, tmp_path):
+def test_pretrained_models_serve_without_this_code(tmp_path):
+    """One block after the other, each with names of its own."""
     (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
     apart = "import sys; assert not any(m.startswith('mmaml_tf') for m in sys.modules)"
+    program = "\n".join(f"exec({code!r}, {{}})" for code in [*SERVING, apart])
     done = subprocess.run(
-        [sys.executable, "-P", "-c", f"{code}\n{apart}"],
+        [sys.executable, "-P", "-c", program],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "tf.Tensor" in done.stdout
+    assert done.stdout.count("tf.Tensor") >= len(SERVING)
 
 
 def test_every_domain_that_has_a_model_is_served():

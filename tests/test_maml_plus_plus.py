@@ -37,7 +37,7 @@ def learner_of(model, iteration=0, **settings):
 
 
 def in_graph(learner, batch):
-    return tf.function(learner.meta_gradients)(batch)
+    return tf.function(learner.meta_gradients, autograph=False)(batch)
 
 
 def generic(learner, seed=0):

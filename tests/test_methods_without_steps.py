@@ -132,7 +132,9 @@ def test_by_support_statistics_no_answer_depends_on_other_queries(float64, kind)
 def test_all_tasks_share_one_ordinary_convolution(kind):
     """But for the first layer, whose filters outnumber the pixels that they see."""
     learner, batch = classifier(kind), omniglot_fixture.make_batch()
-    graph = tf.function(lambda: learner.meta_loss(batch)).get_concrete_function().graph
+    graph = (
+        tf.function(lambda: learner.meta_loss(batch), autograph=False).get_concrete_function().graph
+    )
     images = [op.inputs[0].shape[0] for op in graph.get_operations() if op.type == "Conv2D"]
     assert images == [part.x.shape[0] * part.x.shape[1] for part in (batch.support, batch.query)]
 

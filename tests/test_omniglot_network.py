@@ -128,7 +128,7 @@ def test_meta_gradient_against_finite_differences(float64, modulation):
     batch = make_batch()
     _, gradients = meta_gradients(learner, batch)
 
-    @tf.function
+    @tf.function(autograph=False)
     def loss():
         return tf.reduce_mean(learner.meta_loss(batch)[0])
 
@@ -226,7 +226,7 @@ def test_training_learns_and_never_keeps_statistics():
     learner = make_learner("film")
     learner.compile(optimizer="adam")
     state = {v.path: v.numpy() for v in learner.non_trainable_variables if "norm" in v.path}
-    step = tf.function(learner.train_step)
+    step = tf.function(learner.train_step, autograph=False)
     batch = make_batch()
     first = tf.reduce_mean(learner.meta_loss(batch)[0])
     for _ in range(60):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.tasks import Examples
 from mmaml_tf.training.best_checkpoint import BestCheckpoint
 from mmaml_tf.training.run_folder import RunFolder
+from tests.fresh_process import served_alone
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_domain, tiny_flags, train
 from tests.runs import SCRIPT, command
@@ -40,8 +40,7 @@ def base(data_dir, method="mumomaml"):
     "method, arguments, label",
     [
         ("mumomaml", [], "mumomaml-film-3way-2shot"),
-        ("maml", ["--network=mlp", "--first_order"], "maml-mlp-3way-2shot"),
-        pytest.param("maml", [], "maml-3way-2shot", marks=pytest.mark.slow),
+        ("maml", ["--first_order"], "maml-3way-2shot"),
         pytest.param(
             "mumomaml",
             ["--modulation=softmax", "--task_batching=batched"],
@@ -50,11 +49,12 @@ def base(data_dir, method="mumomaml"):
         ),
     ],
 )
-def test_the_command_trains_evaluates_draws_and_exports(
-    data_dir, tmp_path, method, arguments, label
-):
+def test_the_command_trains_evaluates_draws_and_exports(data_dir, method, arguments, label):
     assert command(*base(data_dir, method), *arguments, "--output_dir=run", "--num_shots=2") == 0
-    folder = RunFolder("run")
+    check_run(RunFolder("run"), label)
+
+
+def check_run(folder, label):
     assert folder.config(OmniglotConfig).label == label
     metrics = pd.read_csv(folder.metrics.path)
     assert list(metrics["iteration"]) == [1, 2]
@@ -70,16 +70,21 @@ def test_the_command_trains_evaluates_draws_and_exports(
     assert config["num_queries"] == config["eval_queries"] == 2
     signature = tf.saved_model.load(str(folder.saved_model)).signatures["serving_default"]
     assert len(signature.structured_input_signature[1]) == 3
-    if label == "mumomaml-film-3way-2shot":
-        evaluate = ["--mode=evaluate", "--output_dir=run", "--eval_tasks=14"]
-        assert command(*evaluate, "--bn_statistics=support") == 0
-        assert set(pd.read_csv(folder.evaluation_file)["num_tasks"]) == {14}
-        assert command(*base(data_dir, "maml"), "--output_dir=other", "--num_shots=2") == 0
-        assert command("--mode=report", "--runs=run,other", "--output_dir=report") == 0
-        text = (tmp_path / "report" / "table.md").read_text()
-        assert f"| {label} bn_statistics=support |" in text
-        assert "| maml-3way-2shot bn_statistics=transductive |" in text
-        assert "accuracy after 3 steps" in text
+
+
+def test_runs_are_evaluated_again_and_compared(data_dir, tmp_path):
+    plain = ["--network=mlp", "--num_shots=2"]  # the fastest to build
+    for method in ("maml", "mumomaml"):
+        assert command(*base(data_dir, method), *plain, f"--output_dir={method}") == 0
+    evaluate = ["--mode=evaluate", "--output_dir=mumomaml", "--eval_tasks=14"]
+    assert command(*evaluate, "--bn_statistics=support") == 0
+    evaluated = pd.read_csv(RunFolder("mumomaml").evaluation_file)
+    assert set(evaluated["num_tasks"]) == {14}
+    assert command("--mode=report", "--runs=maml,mumomaml", "--output_dir=report") == 0
+    text = (tmp_path / "report" / "table.md").read_text()
+    assert "| mumomaml-film-mlp-3way-2shot bn_statistics=support |" in text
+    assert "| maml-mlp-3way-2shot bn_statistics=transductive |" in text
+    assert "accuracy after 3 steps" in text
 
 
 @pytest.mark.parametrize(
@@ -197,19 +202,6 @@ def test_best_checkpoint_keeps_the_highest_score(tmp_path):
     assert (tmp_path / "unreadable-1-score.json").exists()
 
 
-SERVE = """
-import sys
-import numpy as np
-import tensorflow as tf
-
-model = tf.saved_model.load(sys.argv[1])
-inputs = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
-outputs = model.signatures["serving_default"](**inputs)
-np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items()})
-assert not {"mmaml_tf", "data"} & set(sys.modules), "not alone"
-"""
-
-
 @pytest.mark.parametrize(
     "method, settings",
     [("mumomaml", {}), ("maml", dict(task_batching="batched", bn_statistics="support"))],
@@ -225,12 +217,7 @@ def test_exported_classifier_in_a_fresh_process(data_dir, tmp_path, method, sett
         "support_y": rng.permuted(np.tile(np.arange(9, dtype=np.int32) % 3, (4, 1)), axis=1),
         "query_x": rng.random((4, 5, 28, 28, 1), np.float32),
     }
-    np.savez(tmp_path / "in.npz", **inputs)
-    (tmp_path / "serve.py").write_text(textwrap.dedent(SERVE))
-    arguments = [str(tmp_path / name) for name in ("serve.py", "model", "in.npz", "out.npz")]
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    served = np.load(tmp_path / "out.npz")
+    served = served_alone(tmp_path, **inputs)
     support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
     expected = learner.after_each_step(support, tf.constant(inputs["query_x"]), 3)
     for name, index in (("predictions", -1), ("modulated_predictions", 0)):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pandas as pd
-import pytest
 
 from tests.runs import SCRIPT, tiny_flags
 
@@ -59,15 +58,12 @@ import sys
 import run_experiment
 sys.exit(run_experiment.main())
 """
-CASES = {
-    "method": (METHOD, ["--method=halfway"], "regression_2mode/halfway-film"),
-    "encoder": (ENCODER, ["--encoder=means"], "regression_2mode/mumomaml-film"),
-    "modulation": (MODULATION, ["--modulation=shift"], "regression_2mode/mumomaml-shift"),
-    "mixture": (MIXTURE, ["--domain=steps_and_waves"], "steps_and_waves/mumomaml-film"),
-}
+CODE = METHOD + ENCODER + MODULATION + MIXTURE + RUN
+CHOICES = dict(method="halfway", encoder="means", modulation="shift", domain="steps_and_waves")
 
 
 def run(folder, *flags):
+    (folder / "mine.py").write_text(CODE)
     paths = [str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
         [sys.executable, "mine.py", *flags],
@@ -78,22 +74,19 @@ def run(folder, *flags):
     )
 
 
-@pytest.mark.parametrize("what", CASES)
-def test_one_file_makes_it_a_choice_of_the_command(tmp_path, what):
-    code, chosen, folder = CASES[what]
-    (tmp_path / "mine.py").write_text(code + RUN)
-    flags = ["--domain=regression_2mode", *tiny_flags(), "--iterations=2", *chosen]
-    done = run(tmp_path, *flags)
+def test_one_file_makes_them_choices_of_the_command(tmp_path):
+    """All at once; examples/ has one of each."""
+    chosen = [f"--{flag}={name}" for flag, name in CHOICES.items()]
+    done = run(tmp_path, *tiny_flags(), "--iterations=2", *chosen)
     assert done.returncode == 0, done.stderr
-    made = tmp_path / "runs" / folder / "seed0"
+    made = tmp_path / "runs/steps_and_waves/halfway-shift/seed0"
     assert pd.read_csv(made / "metrics.csv")["iteration"].tolist() == [2]
     assert (made / "saved_model" / "saved_model.pb").exists()
     limit = json.loads((made / "config.json").read_text())["meta_clip_norm"]
-    assert limit == (1.5 if what == "method" else 2.0)  # its own, and the domain's
+    assert limit == 1.5  # the method's own
 
 
 def test_help_lists_them(tmp_path):
-    (tmp_path / "mine.py").write_text("".join(code for code, _, _ in CASES.values()) + RUN)
     listed = run(tmp_path, "--help").stdout.split("--domain and the")[1]
-    for _, (flag,), _ in CASES.values():
-        assert flag.partition("=")[2] in listed
+    for name in CHOICES.values():
+        assert name in listed

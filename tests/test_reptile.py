@@ -121,7 +121,7 @@ def test_tasks_that_do_not_fit_are_named():
 def test_xla_agrees(optimizer):
     learner, batch = reptile(inner_optimizer=optimizer, inner_batch_size=2), make_batch()
     _, _, (moves,) = learner.meta_gradients(batch)
-    compiled = tf.function(lambda: learner.meta_gradients(batch), jit_compile=True)
+    compiled = tf.function(lambda: learner.meta_gradients(batch), autograph=False, jit_compile=True)
     for move, other in zip(moves, compiled()[2][0], strict=True):
         np.testing.assert_allclose(move, other, rtol=1e-4, atol=2e-5 * np.abs(move).max())
 

@@ -199,7 +199,7 @@ def test_gradient_and_curvature(float64):
     meta = updater(cg_damping=0.3)
     matrix = explicit_fisher(learner, experience)
     vector = np.random.default_rng(0).normal(size=len(matrix))
-    product = tf.function(lambda v: meta.fisher(learner, experience, ())(v))
+    product = tf.function(lambda v: meta.fisher(learner, experience, ())(v), autograph=False)
     expected = matrix @ vector + 0.3 * vector
     np.testing.assert_allclose(product(tf.constant(vector)), expected, rtol=1e-5, atol=1e-7)
 
@@ -260,7 +260,7 @@ def test_through_the_command(domain, tmp_path, monkeypatch):
     tables = [pd.read_csv(f"{name}/metrics.csv") for name in ("whole", "run")]
     pd.testing.assert_frame_equal(*(t.drop(columns="iterations_per_second") for t in tables))
     table = pd.read_csv("run/evaluation.csv")
-    assert list(table["step"].unique()) == [0, 1, 2, 3]  # episodes
+    assert list(table["step"].unique()) == [*range(6)]  # episodes
     arguments = ["--checkpoint=run", "--output_dir=more", "--eval_steps=1"]
     assert command("--mode=evaluate", *arguments) == 0
     assert list(pd.read_csv("more/evaluation.csv")["step"].unique()) == [0, 1]

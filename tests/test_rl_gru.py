@@ -57,7 +57,7 @@ def test_jacobian_products_are_kerass(twins):
     found = []
     for layer in layers:
 
-        @tf.function
+        @tf.function(autograph=False)
         def products(layer=layer):
             variables = [variable.value for variable in layer.trainable_variables]
             _, push, pull = linear_map(variables, lambda: layer(sequences, mask=mask))

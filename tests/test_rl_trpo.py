@@ -72,7 +72,7 @@ def test_fisher_product_against_the_explicit_matrix(modulation, num_steps, float
     meta = updater(cg_damping=0.3)
     matrix = explicit_fisher(learner, experience)
     _, _, _, fast = meta.gradient(learner, experience)
-    product = tf.function(lambda v: meta.fisher(learner, experience, fast)(v))
+    product = tf.function(lambda v: meta.fisher(learner, experience, fast)(v), autograph=False)
     rng = np.random.default_rng(0)
     for _ in range(3):
         vector = rng.normal(size=len(matrix))

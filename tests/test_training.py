@@ -19,8 +19,8 @@ from tests.runs import start_command, tiny_domain, tiny_flags
 TIMELESS = ["iteration", "loss", "support_loss"]
 
 
-def train(folder, **settings):
-    domain = tiny_domain(**settings)
+def train(folder, method="maml", **settings):
+    domain = tiny_domain(method, **settings)
     learner = domain.build_learner()
     with folder.claimed(domain.config):
         domain.train(learner, folder)
@@ -59,7 +59,8 @@ def test_provenance_has_an_entry_per_start_that_made_iterations(tmp_path):
 
 
 def test_training_learns_and_seeds_matter(tmp_path):
-    settings = dict(iterations=300, log_every=50, checkpoint_every=100, meta_lr=0.01)
+    settings = dict(method="mumomaml", iterations=300, log_every=50, checkpoint_every=100)
+    settings |= dict(meta_lr=0.01)
     learner = train(RunFolder(tmp_path / "a"), **settings)
     losses = pd.read_csv(tmp_path / "a" / "metrics.csv")["loss"]
     assert losses.iloc[-1] < 0.75 * losses.iloc[0]
@@ -160,12 +161,12 @@ def damage(folder, iteration):
 
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     folder = RunFolder(tmp_path / "run")
-    expected = train(folder)
+    expected = train(folder, "mumomaml")
     damage(folder, 30)
-    domain = tiny_domain()
+    domain = tiny_domain("mumomaml")
     assert domain.restore(domain.build_learner(), folder) == 20
     assert not list(folder.checkpoints.glob("damaged-*"))  # reading renames nothing
-    resumed = train(folder)
+    resumed = train(folder, "mumomaml")
     assert "ckpt-30" in caplog.text
     assert "damaged" in caplog.text
     assert_same_training(resumed, expected)
@@ -198,11 +199,11 @@ def test_vanished_checkpoints_are_an_error_not_a_fresh_start(tmp_path):
     with pytest.raises(RunError, match="its checkpoints are gone"):
         train(folder)
     with pytest.raises(RunError, match="holds no checkpoint"):
-        actions.evaluate(tiny_domain(), folder, folder)
+        actions.evaluate(tiny_domain("maml"), folder, folder)
 
 
 def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_path):
-    domain = tiny_domain(checkpoint_every=10, inner_clip_norm=None)
+    domain = tiny_domain("maml", checkpoint_every=10, inner_clip_norm=None)
     learner = domain.build_learner()
     folder = RunFolder(tmp_path / "run")
 
@@ -217,7 +218,7 @@ def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_
         domain.train(learner, folder)
     assert {p.stem for p in folder.checkpoints.glob("*.index")} == {"ckpt-0", "ckpt-10"}
     assert [entry["iterations"] for entry in provenance.held(folder.provenance_file)] == [10]
-    restored = tiny_domain(inner_clip_norm=None).build_learner()
+    restored = tiny_domain("maml", inner_clip_norm=None).build_learner()
     assert domain.restore(restored, folder) == 10
     assert all(np.all(np.isfinite(v)) for v in restored.trainable_variables)
 

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.devices.workers import ALONE
+from mmaml_tf.config import ConfigError
+from mmaml_tf.devices.workers import ALONE, Workers
+from mmaml_tf.reporting import actions
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder, saved_iterations
 from tests import rl_problem
@@ -125,9 +127,9 @@ def test_ctrl_c_on_one_stops_both_and_one_process_goes_on(tmp_path):
     assert "workers" not in provenance.held(tmp_path / "run/provenance.json")[-1]
 
 
-@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_killed_worker_ends_the_other_with_a_line(index, tmp_path):
-    results, seconds = signalled_pair(signal.SIGKILL, index, tmp_path)
+def kill(index, cwd):
+    """Kills one of two, which ends the other with a line."""
+    results, seconds = signalled_pair(signal.SIGKILL, index, cwd)
     assert seconds < 30
     status, _, errors = results[1 - index]
     assert status == 1 and errors.count("\n") == 1, errors
@@ -135,11 +137,15 @@ def test_a_killed_worker_ends_the_other_with_a_line(index, tmp_path):
     assert GONE in errors
 
 
+def test_a_killed_worker_ends_the_first_one(tmp_path):
+    kill(1, tmp_path)
+
+
 @pytest.mark.slow
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     for name in ("killed", "whole"):
         (tmp_path / name).mkdir()
-    signalled_pair(signal.SIGKILL, 0, tmp_path / "killed")
+    kill(0, tmp_path / "killed")
     iterations = checkpoint(tmp_path / "killed/run")[0] + 30
     for name in ("killed", "whole"):
         pair = start_pair([str(SCRIPT), *arguments(iterations)], cwd=tmp_path / name)
@@ -155,23 +161,26 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("flags", "other", "line"),
+    ("other", "line"),
     [
-        ([], ["--seed=1"], "--seed: worker 2 of 2 has 1, the first one 0; give all workers the"),
-        ([], ["--output_dir=b"], "worker 2 of 2 does not see the run folder of the first one"),
-        (
-            ["--method=multi_maml", "--meta_batch_size=6"],
-            [],
-            "--meta_batch_size=6: must be a multiple of 4 for 2 workers x 2 modes, such as 8",
-        ),
+        ("--seed=1", "--seed: worker 2 of 2 has 1, the first one 0; give all workers the"),
+        ("--output_dir=b", "worker 2 of 2 does not see the run folder of the first one"),
     ],
 )
-def test_workers_that_do_not_fit_together(flags, other, line, tmp_path):
-    first = [str(SCRIPT), *arguments(30, *flags)]
-    for status, _, errors in ended(start_pair(first, [*first, *other], cwd=tmp_path)):
-        assert status in (1, 2) and errors.startswith(f"run_experiment: {line}"), errors
+def test_workers_that_do_not_fit_together(other, line, tmp_path):
+    first = [str(SCRIPT), *arguments(30)]
+    for status, _, errors in ended(start_pair(first, [*first, other], cwd=tmp_path)):
+        assert status == 1 and errors.startswith(f"run_experiment: {line}"), errors
         assert errors.count("\n") == 1
     assert not list(tmp_path.glob("*/checkpoints/ckpt-*"))
+
+
+def test_a_batch_is_shared_among_workers_and_modes(tmp_path):
+    domain = tiny_domain("multi_maml", meta_batch_size=6)
+    line = "--meta_batch_size=6: must be a multiple of 4 for 2 workers x 2 modes, such as 8"
+    with pytest.raises(ConfigError, match=line):
+        actions.train(domain, RunFolder(tmp_path), workers=Workers(0, 2))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

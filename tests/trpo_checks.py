@@ -33,7 +33,7 @@ def check_gradient(learner, experience=None):
 def explicit_fisher(learner, experience):
     """J^T M J from a Jacobian by central differences, [n, n]."""
     size, epsilon = sum(int(tf.size(v)) for v in learner.trainable_variables), 1e-5
-    outputs = tf.function(lambda: learner.replay(experience)[0])
+    outputs = tf.function(lambda: learner.replay(experience)[0], autograph=False)
     columns = []
     for direction in epsilon * np.eye(size):
         shift(learner, direction)

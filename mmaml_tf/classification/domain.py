@@ -138,7 +138,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             scores, _ = scored(sample(index))
             return scores[:, -1]
 
-        @tf.function
+        @tf.function(autograph=False)
         def score() -> tf.Tensor:
             scores = tf.map_fn(
                 last_scores,

@@ -139,7 +139,7 @@ class JoinedWorkers(Workers):
 
         return self._strategy.run(all_reduce, args=(vector,))
 
-    _all_reduce_alone = tf.function(_all_reduce, reduce_retracing=True)
+    _all_reduce_alone = tf.function(_all_reduce, reduce_retracing=True, autograph=False)
 
 
 def _strategy() -> tf.distribute.Strategy:

@@ -15,7 +15,11 @@ def train_function(learner: keras.Model) -> Callable[[Iterator], dict[str, tf.Te
     if learner.run_eagerly:
         return lambda iterator: learner.train_step(next(iterator))
     if learner.jit_compile:
-        learner.meta_gradients = tf.function(learner.meta_gradients, jit_compile=True)
+        learner.meta_gradients = tf.function(
+            learner.meta_gradients, jit_compile=True, autograph=False
+        )
+
+    train_step = tf.autograph.experimental.do_not_convert(learner.train_step)
 
     @tf.function
     def steps(iterator: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -24,7 +28,7 @@ def train_function(learner: keras.Model) -> Callable[[Iterator], dict[str, tf.Te
         for _ in tf.range(learner.steps_per_execution):
             batch = iterator.get_next_as_optional()
             if batch.has_value():
-                logs = logs | learner.train_step(batch.get_value())
+                logs = logs | train_step(batch.get_value())
                 done += 1
         return done, logs
 

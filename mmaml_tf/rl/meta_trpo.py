@@ -126,7 +126,7 @@ class MetaTrpo:
                 variable.assign(value)
         return chosen
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradient(self, learner: PolicyLearner, experience: Experience) -> tuple:
         """L, its gradient [n], z_old and theta'."""
         variables = variables_of(learner)
@@ -157,7 +157,7 @@ class MetaTrpo:
 
         return product
 
-    @tf.function
+    @tf.function(autograph=False)
     def full_step(
         self, learner: PolicyLearner, experience: Experience, gradient: tf.Tensor, fast: list[Any]
     ) -> tf.Tensor:
@@ -170,7 +170,7 @@ class MetaTrpo:
         curvature = tf.tensordot(found.x, -gradient - found.r, 1)
         return found.x * tf.sqrt(2.0 * self.max_kl / curvature)
 
-    @tf.function
+    @tf.function(autograph=False)
     def evaluate(
         self, learner: PolicyLearner, experience: Experience, old_outputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:

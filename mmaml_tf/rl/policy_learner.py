@@ -21,7 +21,7 @@ def compiled_alone(method: Callable) -> Callable:
     Within a graph it is traced like any code: differentiated as a function of its own, it would
     take longer to trace and ask the GRU for a derivative that it does not have.
     """
-    compiled = tf.function(method)
+    compiled = tf.function(method, autograph=False)
 
     @functools.wraps(method)
     def call(self: keras.Model, *args) -> Any:  # noqa: ANN002

@@ -50,7 +50,7 @@ def signature(function: Callable[..., Any], inputs: Mapping[str, Input]) -> Any:
         name: tf.TensorSpec(wanted.static_shape, wanted.dtype, name)
         for name, wanted in inputs.items()
     }
-    return tf.function(serve).get_concrete_function(**specs)
+    return tf.function(serve, autograph=False).get_concrete_function(**specs)
 
 
 def checked(values: Mapping[str, tf.Tensor], inputs: Mapping[str, Input]) -> dict[str, tf.Tensor]:

@@ -126,7 +126,12 @@ def train(
     if start > 0:
         print(f"resuming at iteration {start}")
     iterations = tf.data.Dataset.range(start, config.iterations)
-    tasks = iterations.map(lambda iteration: workers.share(sample(iteration))).prefetch(2)
+
+    @tf.autograph.experimental.do_not_convert  # which takes seconds, and changes nothing
+    def share(iteration: tf.Tensor) -> TaskBatch | tf.Tensor:
+        return workers.share(sample(iteration))
+
+    tasks = iterations.map(share).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every, workers)
     writers = []
