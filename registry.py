@@ -1,7 +1,8 @@
 """The domains by name: the config and flags of each, its tasks, and what is built of them.
 
-A mixture of function families put into `data.regression.MIXTURES` is a regression domain by that;
-anything else is made one by `register`.
+A mixture of function families put into `data.regression.MIXTURES` is a regression domain by that,
+an environment put into `data.reinforcement.DOMAINS` one of reinforcement learning; anything else is
+made one by `register`.
 """
 
 import contextlib
@@ -60,14 +61,13 @@ _REGISTERED: dict[str, Registration] = {}
 
 def domains() -> dict[str, Registration]:
     """All domains, by name. Imports TensorFlow, so not before the flags are parsed."""
-    from data.goals import GOALS
     from data.image_sets import load
     from data.image_tasks import ImageSetTasks
     from data.omniglot import OmniglotTasks
     from data.regression import MIXTURES, Mixture
+    from data.reinforcement import DOMAINS, Reinforcement
     from flags.image_sets_config import ImageSetsConfig
     from flags.omniglot_config import OmniglotConfig
-    from mmaml_tf import envs
     from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
     from mmaml_tf.rl.config import RlConfig
 
@@ -105,14 +105,14 @@ def domains() -> dict[str, Registration]:
         tasks = ImageSetTasks(sets, config.num_ways, images, config.rotated_sets)
         return ClassificationDomain(config, tasks)
 
-    def reinforcement(name: str, env_id: str) -> Registration:
+    def reinforcement(own: Reinforcement) -> Registration:
         def build(config: RlConfig) -> Any:
             from mmaml_tf.rl.domain import RlDomain
 
-            return RlDomain(config, env_id, GOALS[name])
+            return RlDomain(config, own.env_id, own.goals, own.vectorization)
 
         return Registration(
-            config=functools.partial(flags.rl.config, GOALS[name].mode_names),
+            config=functools.partial(flags.rl.config, own.goals.mode_names, own.settings_of),
             given=flags.rl.given,
             config_type=RlConfig,
             domain=build,
@@ -133,9 +133,7 @@ def domains() -> dict[str, Registration]:
             config_type=ImageSetsConfig,
             domain=image_sets,
         ),
-        "navigation_2d": reinforcement("navigation_2d", envs.NAVIGATION_2D),
-        "cheetah_location": reinforcement("cheetah_location", envs.HALF_CHEETAH_LOCATION),
-        "cheetah_speed": reinforcement("cheetah_speed", envs.HALF_CHEETAH_SPEED),
+        **{name: reinforcement(own) for name, own in DOMAINS.items()},
         **_REGISTERED,
     }
 

@@ -1,5 +1,6 @@
 """Flags of the reinforcement-learning domains."""
 
+from collections.abc import Callable
 from typing import Any
 
 from absl import flags as absl_flags
@@ -44,13 +45,19 @@ def given() -> dict[str, Any]:
     return common.given(_FLAGS)
 
 
-def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> RlConfig:
-    """The run that the command line asks for.
+def config(
+    modes: tuple[str, ...],
+    own: Callable[[str], dict[str, Any]],
+    domain: str,
+    method: str,
+    preset: str,
+) -> RlConfig:
+    """The run that the command line asks for; `own` has the domain's settings for a method.
 
     Raises:
       ConfigError: naming the flag, its value and what is allowed.
     """
-    settings = paper_settings(domain, method, modes)
+    settings = paper_settings(domain, method, modes, own(method))
     if preset == "quick":
         settings |= quick_settings(method)
     return RlConfig(**(settings | given()))
