@@ -37,10 +37,35 @@ class Reinforcement:
         return {**self.settings, **self.by_method.get(method, {})}
 
 
+FINE_TUNED = {"pretrained": dict(inner_lr=0.2), "random": dict(inner_lr=1.0)}
 DOMAINS: dict[str, Reinforcement] = {
     "navigation_2d": Reinforcement(
         "mmaml_tf/Navigation2D-v0", GOALS["navigation_2d"], dict(meta_batch_size=20)
     ),
     "cheetah_location": Reinforcement("mmaml_tf/HalfCheetahLocation-v0", GOALS["cheetah_location"]),
     "cheetah_speed": Reinforcement("mmaml_tf/HalfCheetahSpeed-v0", GOALS["cheetah_speed"]),
+    # [MAML] 5.3, as its code and released runs have it. "inner_lr" of the methods that are trained
+    # without steps is that of their fine-tuning.
+    "maml_navigation": Reinforcement(
+        "mmaml_tf/UnitNavigation-v0",
+        GOALS["maml_navigation"],
+        dict(meta_batch_size=20, inner_lr=0.5, eval_steps=4),
+    ),
+    "maml_cheetah_velocity": Reinforcement(
+        "mmaml_tf/HalfCheetahVelocity-v0",
+        GOALS["maml_cheetah_velocity"],
+        by_method={"pretrained": dict(inner_lr=0.02)},
+    ),
+    "maml_cheetah_direction": Reinforcement(
+        "mmaml_tf/HalfCheetahDirection-v0",
+        GOALS["maml_cheetah_direction"],
+        dict(max_kl=0.02),
+        FINE_TUNED,
+    ),
+    "maml_ant_velocity": Reinforcement(
+        "mmaml_tf/AntVelocity-v0", GOALS["maml_ant_velocity"], by_method=FINE_TUNED
+    ),
+    "maml_ant_direction": Reinforcement(
+        "mmaml_tf/AntDirection-v0", GOALS["maml_ant_direction"], dict(rollouts=40), FINE_TUNED
+    ),
 }

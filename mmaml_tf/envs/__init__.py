@@ -15,11 +15,20 @@ from mmaml_tf.envs.rendering import RendererUnavailableError, save_animation
 NAVIGATION_2D = "mmaml_tf/Navigation2D-v0"
 HALF_CHEETAH_LOCATION = "mmaml_tf/HalfCheetahLocation-v0"
 HALF_CHEETAH_SPEED = "mmaml_tf/HalfCheetahSpeed-v0"
+# [MAML]'s, which pay for the distance and step as its code does.
+UNIT_NAVIGATION = "mmaml_tf/UnitNavigation-v0"
+ROBOT_ENVS = {
+    f"mmaml_tf/{robot.title().replace('_', '')}{aim.title()}-v0": dict(robot=robot, aim=aim)
+    for robot in ("half_cheetah", "ant")
+    for aim in ("velocity", "direction")
+}
 
 __all__ = [
     "HALF_CHEETAH_LOCATION",
     "HALF_CHEETAH_SPEED",
     "NAVIGATION_2D",
+    "ROBOT_ENVS",
+    "UNIT_NAVIGATION",
     "RendererUnavailableError",
     "save_animation",
 ]
@@ -42,3 +51,17 @@ gymnasium.register(
     vector_entry_point="mmaml_tf.envs.half_cheetah_vector:HalfCheetahSpeedVectorEnv",
     max_episode_steps=200,
 )
+gymnasium.register(
+    id=UNIT_NAVIGATION,
+    entry_point="mmaml_tf.envs.unit_navigation:UnitNavigationEnv",
+    vector_entry_point="mmaml_tf.envs.unit_navigation:UnitNavigationVectorEnv",
+    max_episode_steps=100,
+)
+for _id, _kwargs in ROBOT_ENVS.items():
+    gymnasium.register(
+        id=_id,
+        entry_point="mmaml_tf.envs.robot_env:RobotEnv",
+        vector_entry_point="mmaml_tf.envs.robot_vector:RobotVectorEnv",
+        max_episode_steps=200,
+        kwargs=_kwargs,
+    )
