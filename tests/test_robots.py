@@ -154,8 +154,8 @@ def test_the_twin_equals_single_environments_over_whole_episodes(env_id):
             single.reset(options={"goal": goals[index]})
             single.unwrapped.set_state(batch.qpos[index], batch.qvel[index])
         over = np.zeros(num_envs, bool)
-        for step in range(200):
-            actions = torques(batch, rng, size=1.2)
+        for _ in range(200):
+            actions = torques(batch, rng)
             observations, rewards, terminated, truncated, infos = batch.step(actions)
             for index, single in enumerate(singles):
                 if over[index]:
