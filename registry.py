@@ -32,7 +32,8 @@ class Registration:
       intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
         operations of a few-shot meta-step run fastest side by side, one thread each
         (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by
-        one on all cores (rl_iteration.py).
+        one on all cores (rl_iteration.py). Where there is a GPU, TensorFlow decides.
+      uses_gpu: whether a GPU is of use.
     """
 
     config: Callable[[str, str, str], RunConfig]
@@ -40,6 +41,7 @@ class Registration:
     config_type: type[RunConfig]
     domain: Callable
     intra_op_threads: int = 1
+    uses_gpu: bool = True
 
     def build(self, config: RunConfig) -> Any:
         """The domain of a run, with TensorFlow set up for it."""
@@ -47,12 +49,15 @@ class Registration:
         return self.domain(config)
 
     def set_up(self) -> None:
-        """Tells TensorFlow how many threads to use."""
+        """Tells TensorFlow what of the machine to use."""
         import tensorflow as tf
 
-        # Too late if this process has computed before: it keeps the threads that it has then.
+        # Too late if this process has computed before: it keeps what it has then.
         with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
+            if not self.uses_gpu:
+                tf.config.set_visible_devices([], "GPU")
+            if not tf.config.get_visible_devices("GPU"):
+                tf.config.threading.set_intra_op_parallelism_threads(self.intra_op_threads)
 
 
 # A user's own, and whoever's that is not below.
@@ -109,14 +114,18 @@ def domains() -> dict[str, Registration]:
         def build(config: RlConfig) -> Any:
             from mmaml_tf.rl.domain import RlDomain
 
-            return RlDomain(config, own.env_id, own.goals, own.vectorization)
+            env_id = own.environments[config.reward]
+            return RlDomain(config, env_id, own.goals, own.vectorization)
 
         return Registration(
-            config=functools.partial(flags.rl.config, own.goals.mode_names, own.settings_of),
+            config=functools.partial(
+                flags.rl.config, own.goals.mode_names, [*own.environments], own.settings_of
+            ),
             given=flags.rl.given,
             config_type=RlConfig,
             domain=build,
             intra_op_threads=0,
+            uses_gpu=False,  # policies act step by step beside their environments
         )
 
     return {

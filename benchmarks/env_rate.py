@@ -24,11 +24,11 @@ from mujoco.rollout import Rollout
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.envs import HALF_CHEETAH_SPEED, NAVIGATION_2D
 from mmaml_tf.envs.half_cheetah import FRAME_SKIP, HalfCheetahSpeedEnv
 from mmaml_tf.envs.own_vector import OwnVectorEnv
 from mmaml_tf.envs.simulator import mujoco
-from mmaml_tf.training.cores import num_cores
 
 HORIZON = 200
 MAMLS = {

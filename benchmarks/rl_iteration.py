@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from env_rate import bare_mj_step, vector_steps
 
 from data.goals import GOALS
+from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.envs import HALF_CHEETAH_SPEED
-from mmaml_tf.training.cores import num_cores
 
 DOMAIN = "cheetah_speed"
 

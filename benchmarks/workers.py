@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,6 @@ from mmaml_tf.reporting.markdown import table
 from tests.pairs import tf_configs
 
 GROWTH = (50, 200, 800)
-# On CPUs, and of the workers' log only what ends them.
-QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 # Meta-steps per measurement.
 STEPS = {"omniglot": 5, "regression": 10, "sampling": 1, "growth": 10}
 
@@ -140,14 +139,16 @@ class Team:
         self.steps = STEPS[problem]
         self.times: list[float] = []
         self.processes = []
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         for index, config in enumerate(tf_configs(count)):
             arguments = [f"--worker={problem}", f"--tasks={num_tasks}"]
             self.processes.append(
                 subprocess.Popen(
                     [sys.executable, __file__, *arguments],
-                    env=os.environ | QUIET | {"TF_CONFIG": config},
+                    env=os.environ | {"TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    stderr=self.log,
                     text=True,
                     preexec_fn=functools.partial(os.sched_setaffinity, 0, {cores[index]}),
                 )
@@ -175,13 +176,13 @@ class Team:
     def _answers(self, kind: str) -> list[str]:
         return [self._answer(process, kind) for process in self.processes]
 
-    @staticmethod
-    def _answer(process, kind: str) -> str:
+    def _answer(self, process, kind: str) -> str:
         for line in process.stdout:
             word, *values = line.split()
             if word == kind:
                 return " ".join(values)
-        raise SystemExit(f"a process ended: {' '.join(process.args)}")
+        self.log.seek(0)
+        raise SystemExit(f"{self.log.read()}a process ended: {' '.join(process.args)}")
 
 
 def measured(teams: list[Team], rounds: int) -> list[float]:

@@ -1,9 +1,10 @@
 """Goals of the reinforcement-learning domains: p(T) of [MuMoMAML] Fig. 3 and [MAML] 5.3.
 
-[MuMoMAML]'s are drawn from one of two equally likely Gaussian modes, g ~ N(mean_k, std² I). The
-paper says that they are bimodal and no more, so the numbers are a choice. They can be reached
-within the horizon: a linear policy per goal, searched for by `benchmarks/reachability.py`, ended
-with
+[MuMoMAML]'s are drawn from one of two equally likely Gaussian modes, g ~ N(mean_k, std² I). Those
+of navigation are read from the contours of its Figure 3d: ½ N((-½, -½), 0.1 I) and ½ N((½, ½), 0.1 I).
+The paper says of the half-cheetah's that they are bimodal and no more, so those numbers are a
+choice, as are the wider goals of navigation. They can be reached within the horizon: a linear
+policy per goal, searched for by `benchmarks/reachability.py`, ended with
 
     speed goal (m/s)       -2.5    -1.5    -0.5    0.5     1.5     2.5
     speed, second half     -2.57   -1.44   -0.49   0.46    1.53    2.75
@@ -22,6 +23,9 @@ DIRECTIONS = PointGoals(("backward", "forward"), points=((-1.0,), (1.0,)))
 
 GOALS: dict[str, GoalDistribution] = {
     "navigation_2d": GaussianGoals(
+        mode_names=("lower_left", "upper_right"), means=((-0.5, -0.5), (0.5, 0.5)), std=0.1**0.5
+    ),
+    "navigation_2d_wide": GaussianGoals(
         mode_names=("lower_left", "upper_right"), means=((-2.0, -2.0), (2.0, 2.0)), std=0.5
     ),
     "cheetah_location": GaussianGoals(

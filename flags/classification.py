@@ -18,7 +18,10 @@ SHARED = (
     absl_flags.DEFINE_list("encoder_filters", None, "Channels of the task encoder."),
     absl_flags.DEFINE_integer("embedding_units", None, "Width of the task embedding."),
     absl_flags.DEFINE_enum(
-        "task_batching", None, TASK_BATCHINGS, "map is faster on a CPU, batched on a GPU."
+        "task_batching",
+        None,
+        TASK_BATCHINGS,
+        "map suits a CPU, batched a GPU; auto knows.",
     ),
     absl_flags.DEFINE_enum(
         "bn_statistics",

@@ -118,6 +118,10 @@ CONTEXT_SIZE = absl_flags.DEFINE_integer(
     "context_size", None, "Numbers (or image channels) that context appends to an input."
 )
 
+LEARNED_RATES = absl_flags.DEFINE_bool(
+    "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
+)
+
 # Whose evaluation may take more steps than its training.
 EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
 
@@ -129,10 +133,8 @@ FEW_SHOT = (
     absl_flags.DEFINE_float(
         "meta_clip_value", None, "Limit of each meta-gradient element; 0 for none."
     ),
-    absl_flags.DEFINE_bool("jit_compile", None, "Compile the meta-step with XLA."),
-    absl_flags.DEFINE_bool(
-        "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
-    ),
+    absl_flags.DEFINE_bool("jit_compile", None, "Compile with XLA; default: on a GPU."),
+    LEARNED_RATES,
     absl_flags.DEFINE_integer(
         "multi_step_iterations",
         None,

@@ -28,6 +28,8 @@ class ImageSetsConfig(ClassificationConfig):
         each as a class of its own.
     """
 
+    DATA = "image_sets"
+
     image_sets: tuple[str, ...]
     modes: tuple[str, ...]
     image_size: int
@@ -67,25 +69,6 @@ class ImageSetsConfig(ClassificationConfig):
         return f"{'+'.join(self.modes)}-{super().label}"
 
 
-def reptile_settings(num_shots: int, num_modes: int) -> dict[str, Any]:
-    """[Reptile] Table 4 (Mini-ImageNet): 15 images of every class to train on, support and query
-    images together. Fewer validation tasks, as each takes 50 steps (choice)."""
-    return dict(
-        iterations=100_000,
-        meta_batch_size=5 * num_modes,
-        meta_lr=1.0,
-        lr_schedule="linear",
-        meta_clip_value=None,
-        inner_steps=8,
-        inner_lr=0.001,
-        inner_batch_size=10,
-        eval_batch_size=5 if num_shots == 1 else 15,
-        num_queries=max(15 - num_shots, 1),
-        eval_steps=50,
-        validation_tasks=50 * num_modes,
-    )
-
-
 def paper_settings(
     method: str, image_sets: tuple[str, ...], num_ways: int = 5, num_shots: int = 1
 ) -> dict[str, Any]:
@@ -109,7 +92,7 @@ def paper_settings(
         inner_clip_value=None,
         meta_clip_norm=None,
         meta_clip_value=10.0,
-        jit_compile=False,
+        jit_compile=None,
         log_every=100,
         checkpoint_every=100,
         eval_tasks=600 * max(1, len(modes)),
@@ -124,7 +107,7 @@ def paper_settings(
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,
-        task_batching="map",
+        task_batching="auto",
         bn_statistics="transductive",
         image_sets=image_sets,
         modes=modes,
@@ -133,18 +116,7 @@ def paper_settings(
         split_seed=0,
         validation_tasks=200 * max(1, len(modes)),
     )
-    if method == "maml_plus_plus":  # as its code's configurations, but for the 48 filters
-        settings |= dict(iterations=50_000, meta_batch_size=2 * max(1, len(modes)), eval_steps=5)
-        settings |= dict(multi_step_iterations=7_500, lr_schedule="cosine")
-    if method == "reptile":
-        settings |= reptile_settings(num_shots, max(1, len(modes)))
-    if method == "random":
-        settings |= UNTRAINED
-    settings = ImageSetsConfig.for_method(settings)
-    if settings["inner_steps"] is None:
-        # One task after the other pays where every task has weights of its own.
-        settings |= dict(task_batching="batched")
-    return settings
+    return ImageSetsConfig.published(settings)
 
 
 def quick_settings(method: str) -> dict[str, Any]:

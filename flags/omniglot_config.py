@@ -21,6 +21,8 @@ class OmniglotConfig(ClassificationConfig):
       validation_characters: how many to pick the checkpoint with; the rest is for evaluation.
     """
 
+    DATA = "omniglot"
+
     data_dir: str
     train_characters: int
     validation_characters: int
@@ -72,7 +74,7 @@ def paper_settings(
         inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=None,
-        jit_compile=False,
+        jit_compile=None,
         log_every=500,
         checkpoint_every=500,
         eval_tasks=1_000,
@@ -87,7 +89,7 @@ def paper_settings(
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,
-        task_batching="map",
+        task_batching="auto",
         bn_statistics="transductive",
         data_dir=DEFAULT_DATA_DIR,
         split_seed=0,
@@ -97,39 +99,7 @@ def paper_settings(
     )
     if num_ways >= 20:
         settings |= dict(meta_batch_size=16, inner_steps=5, inner_lr=0.1, eval_steps=5)
-    if method == "maml_plus_plus":  # as its code's configurations, the same for all four settings
-        settings |= dict(iterations=50_000, meta_batch_size=8, lr_schedule="cosine")
-        settings |= dict(inner_steps=5, inner_lr=0.1, eval_steps=5)
-    if method == "reptile":
-        settings |= reptile_settings(num_ways, num_shots)
-    if method in ("finetune", "random"):  # whose fine-tuning takes 15 updates ([MAML] 5.2)
-        settings |= dict(eval_steps=15)
-    if method == "random":
-        settings |= UNTRAINED
-    settings = OmniglotConfig.for_method(settings)
-    if settings["inner_steps"] is None:
-        # One task after the other pays where every task has weights of its own.
-        settings |= dict(task_batching="batched")
-    return settings
-
-
-def reptile_settings(num_ways: int, num_shots: int) -> dict[str, Any]:
-    """[Reptile] Table 4 (Omniglot): ten images of every class to train on, support and query images
-    together. Fewer validation tasks, as each takes 50 steps (choice)."""
-    many = num_ways >= 20
-    return dict(
-        iterations=200_000 if many else 100_000,
-        meta_batch_size=5,
-        meta_lr=1.0,
-        lr_schedule="linear",
-        inner_steps=10 if many else 5,
-        inner_lr=0.0005 if many else 0.001,
-        inner_batch_size=20 if many else 10,
-        eval_batch_size=10 if many else 5,
-        num_queries=max(10 - num_shots, 1),
-        eval_steps=50,
-        validation_tasks=100,
-    )
+    return OmniglotConfig.published(settings)
 
 
 def quick_settings(method: str) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """Flags of the reinforcement-learning domains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
 from flags import common
+from mmaml_tf.config import ConfigError
 from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
 
 _FLAGS = common.settings(
     *common.DENSE,
     common.CONTEXT_SIZE,
+    common.LEARNED_RATES,
+    absl_flags.DEFINE_string(
+        "reward", None, "In navigation: the negative distance to the goal, or the same squared."
+    ),
     absl_flags.DEFINE_integer(
         "rollouts", None, "Episodes per task and gradient step; trials per task (rl2)."
     ),
@@ -47,17 +52,24 @@ def given() -> dict[str, Any]:
 
 def config(
     modes: tuple[str, ...],
+    rewards: Sequence[str | None],
     own: Callable[[str], dict[str, Any]],
     domain: str,
     method: str,
     preset: str,
 ) -> RlConfig:
-    """The run that the command line asks for; `own` has the domain's settings for a method.
+    """The run that the command line asks for.
+
+    The first of the rewards is the domain's own; `own` has its settings for a method.
 
     Raises:
       ConfigError: naming the flag, its value and what is allowed.
     """
-    settings = paper_settings(domain, method, modes, own(method))
+    settings = paper_settings(domain, method, modes, own(method)) | dict(reward=rewards[0])
     if preset == "quick":
         settings |= quick_settings(method)
-    return RlConfig(**(settings | given()))
+    settings |= given()
+    if settings["reward"] not in rewards:
+        known = ", ".join(reward for reward in rewards if reward) or "one reward"
+        raise ConfigError("reward", settings["reward"], f"--domain={domain} has {known}")
+    return RlConfig(**settings)

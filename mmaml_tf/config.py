@@ -71,6 +71,7 @@ class RunConfig:
       checkpoint_every: iterations between checkpoints.
       eval_tasks: fresh tasks that the trained learner is evaluated on.
       eval_seed: of those tasks; the same for every method, so that all meet the same tasks.
+      learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
     """
 
     domain: str
@@ -88,11 +89,14 @@ class RunConfig:
     checkpoint_every: int
     eval_tasks: int
     eval_seed: int
+    learned_rates: bool | None = False
 
     # A config.json with other keys is of another version: refused (pydantic reads this).
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     # Of the domain, as methods know it (`methods.register`).
     KIND: ClassVar[str] = ""
+    # By what name methods say which of the settings are their own for it.
+    DATA: ClassVar[str] = ""
     # Settings that not every method has, by the group that a method names.
     GROUPS: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("modulation",)}
     # Those of a group whose value None says "none", so that a method with the group may have it.
@@ -159,6 +163,17 @@ class RunConfig:
     @classmethod
     def _fields_of(cls, group: str) -> tuple[str, ...]:
         return (*cls.GROUPS[group], *cls.OPTIONAL.get(group, ()))
+
+    @classmethod
+    def published(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """A domain's settings as its method has them: with its own, and without those of others.
+
+        Raises:
+          ConfigError: if the domain does not know the method.
+        """
+        cls.for_method(settings)  # which knows the method, or raises
+        method = methods.of(cls.KIND)[settings["method"]]
+        return cls.for_method({**settings, **method.published_for(cls.DATA, settings)})
 
     @classmethod
     def for_method(cls, settings: dict[str, Any]) -> dict[str, Any]:
@@ -249,8 +264,10 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """The run as file names and legends say it: `maml`, `mumomaml-film`; a domain may add."""
-        return self.method if self.modulation is None else f"{self.method}-{self.modulation}"
+        """The run as file names and legends say it: `maml`, `mumomaml-film-rates`; a domain may
+        add."""
+        named = (self.method, self.modulation, "rates" if self.learned_rates else None)
+        return "-".join(part for part in named if part is not None)
 
     def to_json(self) -> str:
         """All settings, one per line."""
@@ -296,14 +313,13 @@ class FewShotConfig(RunConfig):
       lr_schedule: of meta_lr over the run; "cosine" and "linear" take it to zero.
       meta_clip_norm: limit of the meta-gradient norm of theta and omega; None for none.
       meta_clip_value: limit of each of its elements; None for none.
-      jit_compile: compile the meta-step with XLA.
+      jit_compile: compile the meta-step with XLA; None where the device asks for it.
       num_shots: K, support points per task (images per class in classification).
       num_queries: query points of a training task, likewise.
       eval_queries: query points of an evaluation (or validation) task.
       eval_shots: K of evaluation tasks; None for as many as in training.
       eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
         without.
-      learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
       multi_step_iterations, first_order_iterations, rates_per_step, norm_per_step: MAML++'s
         measures (`learners.maml_plus_plus`).
       inner_optimizer: of Reptile's inner steps, by name.
@@ -316,14 +332,13 @@ class FewShotConfig(RunConfig):
     meta_lr: float
     lr_schedule: str
     meta_clip_norm: float | None
-    jit_compile: bool
+    jit_compile: bool | None
     num_shots: int
     num_queries: int
     eval_queries: int
     meta_clip_value: float | None = None
     eval_shots: int | None = None
     eval_steps: int | None = None
-    learned_rates: bool | None = False
     context_size: int | None = None
     multi_step_iterations: int | None = None
     first_order_iterations: int | None = None
@@ -388,11 +403,6 @@ class FewShotConfig(RunConfig):
     def shots_at_evaluation(self) -> int:
         """K of evaluation tasks."""
         return self.num_shots if self.eval_shots is None else self.eval_shots
-
-    @property
-    def label(self) -> str:
-        """See `RunConfig`: `mumomaml-film-rates` learns its rates."""
-        return f"{super().label}-rates" if self.learned_rates else super().label
 
     @property
     def has_fixed_length(self) -> bool:

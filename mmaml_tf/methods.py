@@ -7,13 +7,15 @@ Adding one is one file: a class with
 and `--method=mine` selects it. Free of TensorFlow.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from mmaml_tf.registries import Registry
 
 Learner = TypeVar("Learner")
+Settings: TypeAlias = Mapping[str, Any]
+Published: TypeAlias = Settings | Callable[[Settings], Settings]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,18 @@ class Method:
         function that makes one.
       settings: groups of settings that it has, of those that not every method has (the config's
         GROUPS).
+      published: by a config's DATA, what of a domain's settings is the method's own: its paper's,
+        or chosen; or a function that makes it of the domain's.
     """
 
     learner: Any
     settings: frozenset[str]
+    published: Mapping[str, Published]
+
+    def published_for(self, data: str, settings: Settings) -> Settings:
+        """The method's own settings where the domain's are these."""
+        own = self.published.get(data, {})
+        return own(settings) if callable(own) else own
 
 
 METHODS: Registry[Method] = Registry(
@@ -41,6 +51,7 @@ METHODS: Registry[Method] = Registry(
     "mmaml_tf.learners.context",
     "mmaml_tf.learners.baselines",
     "mmaml_tf.learners.finetuned",
+    "mmaml_tf.learners.nearest_neighbour",
     "mmaml_tf.learners.maml_plus_plus",
     "mmaml_tf.learners.reptile",
     "mmaml_tf.learners.protonet",
@@ -52,7 +63,10 @@ METHODS: Registry[Method] = Registry(
 
 
 def register(
-    name: str, *kinds: str, settings: Iterable[str] | None = None
+    name: str,
+    *kinds: str,
+    settings: Iterable[str] | None = None,
+    published: Mapping[str, Published] | None = None,
 ) -> Callable[[Learner], Learner]:
     """Makes a learner the method `name` of domains of these kinds.
 
@@ -60,11 +74,13 @@ def register(
       name: as `--method` says it.
       *kinds: of domains: "regression", "classification", "rl".
       settings: see `Method`; by default what the learner's class says in SETTINGS.
+      published: likewise, in PUBLISHED.
     """
 
     def add(learner: Learner) -> Learner:
         own = getattr(learner, "SETTINGS", ()) if settings is None else settings
-        METHODS.add(name, kinds, Method(learner, frozenset(own)))
+        defaults = getattr(learner, "PUBLISHED", {}) if published is None else published
+        METHODS.add(name, kinds, Method(learner, frozenset(own), defaults))
         return learner
 
     return add

@@ -27,6 +27,7 @@ OBS, ACT, HORIZON = 2, 1, 5
 HIDDEN = (4, 3)
 ENV_IDS = {
     "navigation_2d": envs.NAVIGATION_2D,
+    "navigation_2d_wide": envs.NAVIGATION_2D_SQUARED,
     "cheetah_location": envs.HALF_CHEETAH_LOCATION,
     "cheetah_speed": envs.HALF_CHEETAH_SPEED,
 }

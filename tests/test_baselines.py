@@ -1,5 +1,6 @@
 """Baselines: what they train on, and that nothing else of them changes."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,9 +8,10 @@ import tensorflow as tf
 import mmaml_tf as mm
 from mmaml_tf.learners.baselines import Oracle, Pretrained, Random
 from mmaml_tf.learners.finetuned import FineTuned
+from mmaml_tf.learners.nearest_neighbour import NearestNeighbour
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.tasks import TaskStream
-from tests.learners import check_every_variable, make_batch
+from tests.learners import check_along_a_direction, check_every_variable, make_batch
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_domain as tiny_omniglot
 from tests.runs import tiny_domain
@@ -61,7 +63,7 @@ def test_finetune_trains_on_all_classes(tmp_path):
     domain = tiny_omniglot(tmp_path, "finetune")
     batch = domain.training_tasks(tf.constant(0, tf.int64))
     learner = domain.build_learner()
-    assert learner.classifier.units == domain.tasks.num_classes == 5 * 4
+    assert learner.classes.head.units == domain.tasks.num_classes == 5 * 4
     labels = np.unique(np.concatenate([batch.support.y, batch.query.y], 1))
     assert labels.max() > 2 and labels.max() < 20
     images = {}  # the same image has the same label in every task
@@ -85,6 +87,37 @@ def test_a_finetuned_head_starts_at_zero_and_is_not_trained(float64):
     predictions = learner.after_each_step(mm.Examples(x, y), x, 1).predictions.numpy()
     np.testing.assert_array_equal(predictions[0], 0)
     assert (np.abs(predictions[1]).max((1, 2)) > 1e-3).all()
+
+
+def test_the_nearest_image_says_the_class():
+    """By hand: of two images a class, the nearest of all counts, not the nearest mean."""
+    inputs = keras.Input([2])
+    same = keras.layers.Dense(2, use_bias=False, kernel_initializer="identity")
+    model = keras.Model(inputs, same(inputs))
+    learner = NearestNeighbour(model, num_ways=3, num_classes=4)
+    support = mm.Examples(
+        tf.constant([[[0.0, 0.0], [9.0, 0.0], [4.0, 0.0], [5.0, 0.0]]]), tf.constant([[0, 0, 1, 1]])
+    )
+    queries = tf.constant([[[1.0, 0.0], [8.0, 1.0], [4.4, 3.0]]])
+    logits = learner.after_each_step(support, queries).predictions[0, 0].numpy()
+    np.testing.assert_array_equal(logits.argmax(1), [0, 0, 1])
+    squares = np.sum(queries[0] ** 2, -1)[:, None]
+    np.testing.assert_allclose(
+        logits[:, :2] - squares, [[-1, -9], [-2, -10], [-28.36, -9.16]], rtol=1e-5
+    )
+    assert (logits[:, 2] < -1e8).all()  # of which there is none
+
+
+def test_its_features_are_those_of_a_classifier_of_all_classes(float64):
+    rng = np.random.default_rng(0)
+    model = conv_net((6, 6, 1), None, (4, 4))
+    learner = NearestNeighbour(model, num_ways=3, num_classes=7)
+    for variable in learner.trainable_variables:
+        variable.assign_add(0.3 * rng.normal(size=variable.shape))
+    x, y = tf.constant(rng.normal(size=[2, 3, 6, 6, 1])), tf.constant([[0, 6, 3], [5, 1, 4]])
+    check_along_a_direction(
+        learner, mm.TaskBatch(mm.Examples(x, y), mm.Examples(x + 1, y), tf.zeros(2, tf.int32))
+    )
 
 
 @pytest.mark.parametrize("make", [Pretrained, Oracle])

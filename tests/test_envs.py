@@ -16,6 +16,7 @@ from mmaml_tf.envs import (
     HALF_CHEETAH_LOCATION,
     HALF_CHEETAH_SPEED,
     NAVIGATION_2D,
+    NAVIGATION_2D_SQUARED,
     RendererUnavailableError,
     save_animation,
 )
@@ -55,14 +56,17 @@ def test_horizon_truncates_at_the_last_step_only(env_id):
     assert ends == [(False, False)] * (HORIZONS[env_id] - 1) + [(False, True)]
 
 
-def test_navigation_step_by_hand():
-    env = make(NAVIGATION_2D)
+@pytest.mark.parametrize(
+    ("env_id", "paid"), [(NAVIGATION_2D, 0.1625**0.5), (NAVIGATION_2D_SQUARED, 0.1625)]
+)
+def test_navigation_step_by_hand(env_id, paid):
+    env = make(env_id)
     observation, _ = env.reset(options={"goal": [0.3, -0.4]})
     np.testing.assert_array_equal(observation, [0.0, 0.0])
-    # Clipped per axis: (0.25, -0.05) moves by (0.1, -0.05). Then -(0.2² + 0.35²).
+    # Clipped per axis: (0.25, -0.05) moves by (0.1, -0.05). Then 0.2² + 0.35² are left.
     observation, reward, terminated, truncated, _ = env.step(np.array([0.25, -0.05]))
     np.testing.assert_allclose(observation, [0.1, -0.05], rtol=1e-15)
-    np.testing.assert_allclose(reward, -(0.04 + 0.1225), rtol=1e-12)
+    np.testing.assert_allclose(reward, -paid, rtol=1e-12)
     assert observation.dtype == np.float64
     assert (terminated, truncated) == (False, False)
 
@@ -195,11 +199,11 @@ def test_navigation_renders_its_own_episode():
     env = make(NAVIGATION_2D, render_mode="rgb_array")
     trail = [env.reset(options={"goal": [-1.0, 1.0]})[0]]
     trail += [env.step(np.array([0.1, 0.1]))[0] for _ in range(20)]
-    expected = draw_navigation(np.array(trail), np.array([-1.0, 1.0]))
+    expected = draw_navigation(np.array(trail), np.array([-1.0, 1.0]), extent=2.0)
     np.testing.assert_array_equal(env.render(), expected)
     env.reset()
     np.testing.assert_array_equal(
-        env.render(), draw_navigation(np.zeros((1, 2)), np.array([-1.0, 1.0]))
+        env.render(), draw_navigation(np.zeros((1, 2)), np.array([-1.0, 1.0]), extent=2.0)
     )
 
 

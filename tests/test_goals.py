@@ -21,7 +21,8 @@ BOXES = UniformGoals(
 
 def test_numbers_of_the_reference():
     expected = {
-        "navigation_2d": ([[-2, -2], [2, 2]], 0.5),
+        "navigation_2d": ([[-0.5, -0.5], [0.5, 0.5]], 0.1**0.5),
+        "navigation_2d_wide": ([[-2, -2], [2, 2]], 0.5),
         "cheetah_location": ([[-5], [5]], 1.0),
         "cheetah_speed": ([[-1.5], [1.5]], 0.5),
     }
@@ -70,7 +71,8 @@ def test_density_by_hand():
     np.testing.assert_allclose(GOALS["cheetah_speed"].density([1.5]), expected, rtol=1e-12)
     # One std from a navigation mean along one axis; the other mode, 9² + 8² std² off, is < 1e-30.
     expected = 0.5 * np.exp(-0.5) / (2 * np.pi * 0.25)
-    np.testing.assert_allclose(GOALS["navigation_2d"].density([2.5, 2.0]), expected, rtol=1e-12)
+    wide = GOALS["navigation_2d_wide"]
+    np.testing.assert_allclose(wide.density([2.5, 2.0]), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)

@@ -1,5 +1,6 @@
 """A method, a task encoder, a modulation and a mixture of one's own: one file each, one command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import mmaml_tf as mm
 
 @mm.methods.register("halfway", "regression")
 class Halfway(mm.MuMoMAML):
+    PUBLISHED = {"regression": dict(meta_clip_norm=1.5)}
+
     def trajectory(self, support, tau, num_steps, mode=None):
         halfway, losses = super().trajectory(support, tau, num_steps // 2, mode)
         return halfway + halfway[-1:] * (num_steps - num_steps // 2), losses
@@ -85,6 +88,8 @@ def test_one_file_makes_it_a_choice_of_the_command(tmp_path, what):
     made = tmp_path / "runs" / folder / "seed0"
     assert pd.read_csv(made / "metrics.csv")["iteration"].tolist() == [2]
     assert (made / "saved_model" / "saved_model.pb").exists()
+    limit = json.loads((made / "config.json").read_text())["meta_clip_norm"]
+    assert limit == (1.5 if what == "method" else 2.0)  # its own, and the domain's
 
 
 def test_help_lists_them(tmp_path):

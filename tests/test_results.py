@@ -30,15 +30,15 @@ def test_every_row_has_its_run():
 
 
 def test_packed_weights_make_the_row_again(tmp_path, monkeypatch):
-    run = Path("navigation_2d", "random-seed0")
+    run = Path("navigation_2d_wide", "random-seed0")
     shutil.copytree(ROOT / "pretrained" / run, tmp_path / "pretrained" / run)
     monkeypatch.setattr(regenerate, "ROOT", tmp_path)
     FLAGS(["test"])
-    regenerate.regenerate("navigation_2d", measure=False)
+    regenerate.regenerate("navigation_2d_wide", measure=False)
     again, before = (
         pd.read_csv(root / "results" / run / "evaluation.csv") for root in (tmp_path, ROOT)
     )
     assert list(again["num_tasks"]) == list(before["num_tasks"])
     pd.testing.assert_frame_equal(again, before, rtol=1e-3)
-    made = {path.name for path in (tmp_path / "results" / "navigation_2d").iterdir()}
+    made = {path.name for path in (tmp_path / "results" / "navigation_2d_wide").iterdir()}
     assert made == {"table.md", "evaluation.csv", "training.png", "adaptation.png", run.name}

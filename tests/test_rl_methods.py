@@ -164,7 +164,8 @@ def test_through_the_command(domain, method, tmp_path, monkeypatch):
     assert command(*arguments) == 0  # goes on
     assert pd.read_csv("run/metrics.csv")["iteration"].tolist() == [1, 2]
     table = pd.read_csv("run/evaluation.csv")
-    assert list(table["step"].unique()) == ([0] if method == "modulation" else [0, 1, 2, 3])
+    steps = [-1, 0] if method == "modulation" else [*range(6)]
+    assert list(table["step"].unique()) == steps
     before = (tmp_path / "run/evaluation.csv").read_text()
     assert command("--mode=evaluate", "--output_dir=run") == 0
     assert (tmp_path / "run/evaluation.csv").read_text() == before
@@ -172,10 +173,22 @@ def test_through_the_command(domain, method, tmp_path, monkeypatch):
     assert command("--mode=report", "--runs=run", "--output_dir=report") == 0
 
 
+def test_modulated_steps_with_learned_rates():
+    """One setting more makes Meta-SGD of MuMoMAML's steps."""
+    domains = [tiny_domain(learned_rates=learned) for learned in (False, True)]
+    plain, learner = (domain.build_learner() for domain in domains)
+    rates = sum(int(tf.size(weight)) for weight in plain.network.trainable_variables)
+    extra = learner.count_params() - plain.count_params()
+    assert extra == rates and learner.modulator is not None
+    assert domains[1].config.label == "mumomaml-film-rates"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--method=maml", "--learned_rates"], ["--learned_rates=True", "mumomaml"]),
         (["--method=modulation", "--inner_steps=1"], ["--inner_steps=1", "maml or mumomaml"]),
+        (["--reward=linear"], ["--reward=linear", "distance, squared"]),
         (["--method=modulation", "--eval_steps=2"], ["--eval_steps=2", "drop it"]),
         (["--method=maml", "--context_size=2"], ["--context_size=2", "a setting of", "context"]),
         (["--method=context", "--context_size=0"], ["--context_size=0", "1 or more"]),

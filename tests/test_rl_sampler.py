@@ -38,7 +38,7 @@ def test_an_episode_by_hand():
     np.testing.assert_array_equal(rollouts.mask[1], np.ones((2, 100)))
     np.testing.assert_allclose(rollouts.actions[1, 0, 7], [0.5, 0.25], atol=1e-6)
     reached = path[1:11]
-    rewards = -((reached - goals[0]) ** 2).sum(-1)
+    rewards = -np.linalg.norm(reached - goals[0], axis=-1)
     np.testing.assert_allclose(rollouts.rewards[0, 1, :10], rewards, atol=1e-6)
     assert not rollouts.rewards.numpy()[0, :, 10:].any()
     np.testing.assert_allclose(rollouts.returns()[0], rewards.sum(), rtol=1e-5)

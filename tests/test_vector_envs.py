@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from mmaml_tf.envs import HALF_CHEETAH_LOCATION, HALF_CHEETAH_SPEED, NAVIGATION_2D
+from mmaml_tf.envs import (
+    HALF_CHEETAH_LOCATION,
+    HALF_CHEETAH_SPEED,
+    NAVIGATION_2D,
+    NAVIGATION_2D_SQUARED,
+)
 
 CHEETAHS = [HALF_CHEETAH_LOCATION, HALF_CHEETAH_SPEED]
 HORIZONS = {NAVIGATION_2D: 100, HALF_CHEETAH_LOCATION: 200, HALF_CHEETAH_SPEED: 200}
@@ -101,15 +106,16 @@ def test_initial_states_have_the_distribution_of_v5(env_id):
     assert len(np.unique(qpos)) == qpos.size  # nobody shares a draw
 
 
-def test_navigation_by_hand():
-    env = make_vec(NAVIGATION_2D, 3)
+@pytest.mark.parametrize(("env_id", "power"), [(NAVIGATION_2D, 0.5), (NAVIGATION_2D_SQUARED, 1)])
+def test_navigation_by_hand(env_id, power):
+    env = make_vec(env_id, 3)
     goals = np.array([[0.1, 0.0], [0.3, -0.4], [0.0, 1.0]])
     observations, _ = env.reset(options={"goals": goals})
     np.testing.assert_array_equal(observations, np.zeros((3, 2)))
     actions = np.array([[9.0, 0.0], [0.25, -0.05], [0.0, -0.02]])
     observations, rewards, terminated, truncated, _ = env.step(actions)
     np.testing.assert_allclose(observations, [[0.1, 0.0], [0.1, -0.05], [0.0, -0.02]], rtol=1e-15)
-    np.testing.assert_allclose(rewards, [0.0, -0.1625, -1.0404], rtol=1e-12)
+    np.testing.assert_allclose(rewards, -(np.array([0.0, 0.1625, 1.0404]) ** power), rtol=1e-12)
     np.testing.assert_array_equal(terminated, [True, False, False])
     assert not truncated.any()
 

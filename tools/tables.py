@@ -78,6 +78,13 @@ RETURNS = (
     ("random weights", "random-seed0"),
     ("oracle", "oracle-seed0"),
 )
+# [MuMoMAML] Figure 3a, read from the drawing.
+MUMOMAML_RETURNS = ("-77.6", "-18.1", "-6.6", "-4.2", "-3.5", "-3.2", "-3.2")
+MAML_RETURNS = ("", "-71.8", "-17.7", "-8.6", "-6.5", "-6.5", "-6.0")
+PUBLISHED_RETURNS = {
+    ("navigation_2d", "mumomaml-film-seed0"): MUMOMAML_RETURNS,
+    ("navigation_2d", "maml-seed0"): MAML_RETURNS,
+}
 # The setting, and the gradient steps at evaluation.
 OMNIGLOT = (("5way-1shot", 3), ("5way-5shot", 3), ("20way-1shot", 5), ("20way-5shot", 5))
 # What a row says, the run, and its paper's accuracies in per cent.
@@ -98,16 +105,16 @@ OMNIGLOT_METHODS = (
 )
 
 
-def cells(run: str, decimals: int, scale: float = 1.0) -> list[str]:
-    """`mean ± ci95` over all modes after 0, 1, ... steps of an evaluated run; empty if it isn't."""
+def cells(run: str, decimals: int, scale: float = 1.0) -> dict[int, str]:
+    """`mean ± ci95` over all modes by step of an evaluated run; empty if it isn't."""
     file = RESULTS / run / "evaluation.csv"
     if not file.exists():
-        return []
+        return {}
     rows = read_evaluation(file).query("mode == 'all'")
-    return [
-        f"{scale * mean:.{decimals}f} ± {scale * ci:.{decimals}f}"
-        for mean, ci in zip(rows["mean"], rows["ci95"], strict=True)
-    ]
+    return {
+        step: f"{scale * mean:.{decimals}f} ± {scale * ci:.{decimals}f}"
+        for step, mean, ci in zip(rows["step"], rows["mean"], rows["ci95"], strict=True)
+    }
 
 
 def iterations(run: str) -> int:
@@ -129,7 +136,7 @@ def regression() -> str:
         for row, (_, paper, run) in zip(rows, REGRESSION, strict=True):
             folder = f"regression_{modes}mode/{run}"
             ours = cells(folder, 3)
-            shown = " / ".join(dict.fromkeys([ours[0], ours[-1]])) if ours else ""
+            shown = " / ".join(dict.fromkeys([ours[0], ours[max(ours)]])) if ours else ""
             row += [paper.get(modes, ""), linked(shown, folder) if ours else NOT_RUN]
     return markdown.table(head, rows)
 
@@ -145,7 +152,7 @@ def sinusoid() -> str:
             folder = f"sinusoid/{run}" + ("" if shots == 10 else f"-k{shots}") + "-seed0"
             ours = cells(folder, 3)
             for steps, paper in zip(SINUSOID_STEPS, papers_of, strict=True):
-                shown = linked(ours[steps], folder) if steps < len(ours) else NOT_RUN
+                shown = linked(ours[steps], folder) if steps in ours else NOT_RUN
                 row.append(f"{shown}; paper {paper}" if paper else shown)
         rows.append(row)
     return markdown.table(head, rows)
@@ -153,13 +160,15 @@ def sinusoid() -> str:
 
 def returns(domain: str) -> str:
     """Mean returns in a reinforcement-learning domain, after every update."""
-    head = ["method", "after modulation", "1 update", "2 updates", "3 updates"]
+    head = ["method", "before modulation", "after modulation", "1 update"]
+    head += [f"{updates} updates" for updates in range(2, 6)]
     rows = []
     for label, run in RETURNS:
         folder = f"{domain}/{run}"
         if ours := cells(folder, 1):
-            linked_cells = [linked(number, folder) for number in ours]
-            rows.append([label, *linked_cells, *[""] * (len(head) - 1 - len(ours))])
+            rows.append([linked(label, folder), *(ours.get(step, "") for step in range(-1, 6))])
+        if (domain, run) in PUBLISHED_RETURNS:
+            rows.append([f"{label}: paper", *PUBLISHED_RETURNS[domain, run]])
     return markdown.table(head, rows)
 
 
@@ -173,7 +182,7 @@ def omniglot() -> str:
             ours = cells(folder, 2, 100.0)
             cell = NOT_RUN
             if ours:
-                shown = ours[min(num_steps, len(ours) - 1)]
+                shown = ours[min(num_steps, max(ours))]
                 cell = f"{linked(shown, folder)} ({iterations(folder):,})"
             row.append(f"{cell}; paper {paper}" if paper else cell)
         if {*row[1:]} != {NOT_RUN}:

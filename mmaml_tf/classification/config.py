@@ -25,8 +25,8 @@ class ClassificationConfig(FewShotConfig):
       encoder: task encoder, by registered name.
       encoder_filters: channels of the task encoder's convolutions.
       embedding_units: width of the task embedding.
-      task_batching: "map" computes one task after the other, "batched" all at once; the results
-        are the same.
+      task_batching: "map" computes one task after the other, "batched" all at once, "auto" as is
+        faster on the device; the results are the same.
       bn_statistics: what normalises query images in evaluation and export: "transductive", as in
         the papers and always in training, the query set itself; "support", the support set.
       validation_tasks: tasks that each validation measures.

@@ -132,8 +132,10 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             TaskStream.VALIDATION, config.split_seed, num_tasks, config.num_shots
         )
 
+        scored = evaluation.scorer(learner, accuracy, config.eval_steps)
+
         def last_scores(index: tf.Tensor) -> tf.Tensor:
-            scores, _ = evaluation.step_scores(learner, accuracy, sample(index), config.eval_steps)
+            scores, _ = scored(sample(index))
             return scores[:, -1]
 
         @tf.function

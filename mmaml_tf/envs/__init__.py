@@ -13,10 +13,10 @@ import gymnasium
 from mmaml_tf.envs.rendering import RendererUnavailableError, save_animation
 
 NAVIGATION_2D = "mmaml_tf/Navigation2D-v0"
+NAVIGATION_2D_SQUARED = "mmaml_tf/Navigation2DSquared-v0"
 HALF_CHEETAH_LOCATION = "mmaml_tf/HalfCheetahLocation-v0"
 HALF_CHEETAH_SPEED = "mmaml_tf/HalfCheetahSpeed-v0"
-# [MAML]'s, which pay for the distance and step as its code does.
-UNIT_NAVIGATION = "mmaml_tf/UnitNavigation-v0"
+# [MAML]'s, which step as its code does.
 ROBOT_ENVS = {
     f"mmaml_tf/{robot.title().replace('_', '')}{aim.title()}-v0": dict(robot=robot, aim=aim)
     for robot in ("half_cheetah", "ant")
@@ -27,18 +27,20 @@ __all__ = [
     "HALF_CHEETAH_LOCATION",
     "HALF_CHEETAH_SPEED",
     "NAVIGATION_2D",
+    "NAVIGATION_2D_SQUARED",
     "ROBOT_ENVS",
-    "UNIT_NAVIGATION",
     "RendererUnavailableError",
     "save_animation",
 ]
 
-gymnasium.register(
-    id=NAVIGATION_2D,
-    entry_point="mmaml_tf.envs.navigation:Navigation2DEnv",
-    vector_entry_point="mmaml_tf.envs.navigation_vector:Navigation2DVectorEnv",
-    max_episode_steps=100,
-)
+for env_id, squared in ((NAVIGATION_2D, False), (NAVIGATION_2D_SQUARED, True)):
+    gymnasium.register(
+        id=env_id,
+        entry_point="mmaml_tf.envs.navigation:Navigation2DEnv",
+        vector_entry_point="mmaml_tf.envs.navigation_vector:Navigation2DVectorEnv",
+        max_episode_steps=100,
+        kwargs={"squared": squared},
+    )
 gymnasium.register(
     id=HALF_CHEETAH_LOCATION,
     entry_point="mmaml_tf.envs.half_cheetah:HalfCheetahLocationEnv",
@@ -50,12 +52,6 @@ gymnasium.register(
     entry_point="mmaml_tf.envs.half_cheetah:HalfCheetahSpeedEnv",
     vector_entry_point="mmaml_tf.envs.half_cheetah_vector:HalfCheetahSpeedVectorEnv",
     max_episode_steps=200,
-)
-gymnasium.register(
-    id=UNIT_NAVIGATION,
-    entry_point="mmaml_tf.envs.unit_navigation:UnitNavigationEnv",
-    vector_entry_point="mmaml_tf.envs.unit_navigation:UnitNavigationVectorEnv",
-    max_episode_steps=100,
 )
 for _id, _kwargs in ROBOT_ENVS.items():
     gymnasium.register(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.envs.arguments import BoolArray, FloatArray, finite_array
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.envs.half_cheetah import (
@@ -24,7 +25,6 @@ from mmaml_tf.envs.half_cheetah import (
     within_limit,
 )
 from mmaml_tf.envs.simulator import Batch, mujoco
-from mmaml_tf.training.cores import num_cores
 
 _NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
 

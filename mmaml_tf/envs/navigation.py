@@ -10,7 +10,7 @@ from mmaml_tf.envs.rendering import Frame, draw_navigation
 
 MAX_SPEED = 0.1
 GOAL_TOLERANCE = 0.01
-DEFAULT_GOAL = (2.0, 2.0)
+DEFAULT_GOAL = (0.5, 0.5)
 
 
 def move(position: FloatArray, action: FloatArray) -> FloatArray:
@@ -18,9 +18,10 @@ def move(position: FloatArray, action: FloatArray) -> FloatArray:
     return position + np.clip(action, -MAX_SPEED, MAX_SPEED)
 
 
-def goal_reward(position: FloatArray, goal: FloatArray) -> FloatArray:
-    """-‖p - g‖² over the last axis: [..., 2] and [..., 2] to [...]."""
-    return -np.square(position - goal).sum(axis=-1)
+def goal_reward(position: FloatArray, goal: FloatArray, squared: bool) -> FloatArray:
+    """-‖p - g‖, or its square, over the last axis: [..., 2] and [..., 2] to [...]."""
+    squares = np.square(position - goal).sum(axis=-1)
+    return -(squares if squared else np.sqrt(squares))
 
 
 def reached(position: FloatArray, goal: FloatArray) -> BoolArray:
@@ -42,11 +43,11 @@ class Navigation2DEnv(gymnasium.Env[FloatArray, FloatArray]):
     Dynamics: starts at the origin; p' = p + clip(a, ±0.1) per axis ([MAML] §5.3).
     Observation: p, float64 [2]; the goal is not observed.
     Action: velocity [2] in units per step; larger ones are clipped.
-    Reward: -‖p' - g‖², after the move ([MAML] §5.3).
+    Reward: after the move -‖p' - g‖, as in [MAML]'s code, or `squared`, as in its text.
     Ends: terminated within 0.01 of the goal on each axis ([MAML]); truncated after 100 steps by
         the registration.
     Goal: `reset(options={"goal": [x, y]})`; it stays for later resets that name none. The first
-        one is (2, 2) (choice: the centre of one mode). The mixture of goals lives in data/.
+        one is (0.5, 0.5) (choice: the centre of one mode). The mixture of goals lives in data/.
     Rendering: `rgb_array`, goal red, trail and position blue.
 
     Raises:
@@ -55,7 +56,8 @@ class Navigation2DEnv(gymnasium.Env[FloatArray, FloatArray]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}
 
-    def __init__(self, render_mode: str | None = None) -> None:
+    def __init__(self, render_mode: str | None = None, squared: bool = False) -> None:
+        self.squared = squared
         self.observation_space, self.action_space = spaces()
         self.render_mode = render_mode
         self.goal = np.array(DEFAULT_GOAL)
@@ -80,11 +82,12 @@ class Navigation2DEnv(gymnasium.Env[FloatArray, FloatArray]):
     def step(self, action: FloatArray) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """One move; see the class."""
         self._trail.append(move(self._trail[-1], finite_array(action, (2,), "action")))
-        reward = float(goal_reward(self._trail[-1], self.goal))
+        reward = float(goal_reward(self._trail[-1], self.goal, self.squared))
         return self.position, reward, bool(reached(self._trail[-1], self.goal)), False, {}
 
     def render(self) -> Frame | None:
         """The episode so far as an RGB frame, or None without a render mode."""
         if self.render_mode is None:
             return None
-        return draw_navigation(np.array(self._trail), self.goal)
+        extent = max(1.0, 2.0 * np.abs(self.goal).max())
+        return draw_navigation(np.array(self._trail), self.goal, extent=extent)

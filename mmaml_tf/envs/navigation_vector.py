@@ -15,7 +15,10 @@ class Navigation2DVectorEnv(GoalVectorEnv):
     Observations [num_envs, 2], actions [num_envs, 2], goals [num_envs, 2].
     """
 
-    def __init__(self, num_envs: int = 1, max_episode_steps: int = 100) -> None:
+    def __init__(
+        self, num_envs: int = 1, max_episode_steps: int = 100, squared: bool = False
+    ) -> None:
+        self.squared = squared
         super().__init__(num_envs, max_episode_steps, spaces(), DEFAULT_GOAL)
         self._positions = np.zeros((num_envs, 2))
 
@@ -36,7 +39,7 @@ class Navigation2DVectorEnv(GoalVectorEnv):
     ) -> tuple[FloatArray, BoolArray, dict[str, Any]]:
         moved = move(self._positions, actions)
         self._positions = np.where(live[:, np.newaxis], moved, self._positions)
-        rewards = goal_reward(self._positions, self.goals)
+        rewards = goal_reward(self._positions, self.goals, self.squared)
         return rewards, reached(self._positions, self.goals), {}
 
     def _observe(self) -> FloatArray:

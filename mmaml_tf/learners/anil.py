@@ -17,6 +17,9 @@ class ANIL(GradientBased):
       **settings: see `GradientBased`.
     """
 
+    # MuMoMAML's limit: no paper has these tasks (choice).
+    PUBLISHED = {"regression": dict(inner_clip_norm=100.0)}
+
     def __init__(self, model: keras.Model, **settings: Any):
         head = [layer for layer in model.layers if layer.trainable_variables][-1:]
         super().__init__(model, adapts=[layer.name for layer in head], **settings)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.config import UNTRAINED
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.meta_learner import Tau
 from mmaml_tf.methods import register
@@ -19,6 +20,7 @@ class Pretrained(GradientBased):
     """
 
     SETTINGS: tuple[str, ...] = ("inner_loop",)
+    adapts_in_training = False
 
     def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of all of a task's points, none of them known to be its: [tasks], twice."""
@@ -45,6 +47,12 @@ class Oracle(Pretrained):
 @register("random", "regression", "classification")
 class Random(Pretrained):
     """An untrained network, fine-tuned: what gradient steps do without a prior."""
+
+    PUBLISHED = {
+        "regression": UNTRAINED,
+        "omniglot": UNTRAINED | dict(eval_steps=15),  # as `finetune`
+        "image_sets": UNTRAINED,
+    }
 
     def train_step(self, batch: TaskBatch) -> dict[str, Any]:
         """Counts the iteration."""

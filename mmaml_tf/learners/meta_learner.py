@@ -1,13 +1,15 @@
 """What all supervised methods share: a network, its meta-updates, and answers to new tasks."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from mmaml_tf import methods
+from mmaml_tf.devices import execution
 from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.learners.adapted import AdaptedLearner
@@ -50,7 +52,7 @@ class MetaLearner(keras.Model):
         for none.
       meta_clip_value: limit of each of its elements; None for none.
       task_batching: compute all tasks at once ("batched"), or one after the other ("map"), which is
-        faster for convolutions on a CPU; the results are the same.
+        faster for convolutions on a CPU, or as is faster ("auto"); the results are the same.
       bn_statistics: batch norm normalises queries by the query set itself ("transductive", as in
         the papers), or in predictions by the support set ("support").
       modulation: of the network's sites, or None.
@@ -66,12 +68,16 @@ class MetaLearner(keras.Model):
 
     # Groups of settings that the command has for it, of those that not every method has.
     SETTINGS: tuple[str, ...] = ()
+    # What of a domain's settings is its own (`methods.Method`).
+    PUBLISHED: Mapping[str, methods.Published] = {}
     # Whether it asks for the true modes of tasks that are not sorted by mode.
     asks_for_modes = False
     # Whether the model is to be one that embeds inputs, without the layer that predicts.
     takes_embedding = False
     # Whether its inputs are to say what the task is (an oracle's).
     observes_task = False
+    # Whether training takes gradient steps in each task, so that each has weights of its own.
+    adapts_in_training = True
     # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
     trains_on_classes = False
     # The processes that train it together.
@@ -87,7 +93,7 @@ class MetaLearner(keras.Model):
         metric: Any = None,
         meta_clip_norm: float | None = None,
         meta_clip_value: float | None = None,
-        task_batching: str = "batched",
+        task_batching: str = "auto",
         bn_statistics: str = "transductive",
         modulation: Modulation | None = None,
         sites: Sequence[str] | None = None,
@@ -115,7 +121,7 @@ class MetaLearner(keras.Model):
         self.targets = targets_of(loss, model, num_outputs)
         self.meta_clip_norm = meta_clip_norm
         self.meta_clip_value = meta_clip_value
-        self.map_tasks = task_batching == "map"
+        self.map_tasks = execution.maps_tasks(task_batching, self)
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
         self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
         # Iteration (counted from 1) whose loss was the first that is not finite; 0 for none.
@@ -165,8 +171,7 @@ class MetaLearner(keras.Model):
     def compile(
         self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
     ) -> None:
-        """Gives it the meta-optimizer. "auto" is without XLA, which costs more than it brings on a
-        CPU.
+        """Gives it the meta-optimizer. With "auto", XLA compiles where there is a GPU.
 
         Raises:
           ValueError: for losses and metrics, which the constructor takes.
@@ -174,7 +179,8 @@ class MetaLearner(keras.Model):
         for name in ("loss", "metrics"):
             if options.pop(name, None) is not None:
                 raise ValueError(f"give {name.rstrip('s')}=... to {type(self).__name__}, not here")
-        super().compile(optimizer=optimizer, jit_compile=jit_compile is True, loss=None, **options)
+        compiled = execution.compiles(jit_compile)
+        super().compile(optimizer=optimizer, jit_compile=compiled, loss=None, **options)
 
     def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
         """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.

@@ -18,5 +18,8 @@ class MetaSGD(GradientBased):
       **settings: see `GradientBased`; `inner_lr` is where the rates start.
     """
 
+    # MuMoMAML's limit: no paper has these tasks (choice).
+    PUBLISHED = {"regression": dict(inner_clip_norm=100.0)}
+
     def __init__(self, model: keras.Model, **settings: Any):
         super().__init__(model, learned_rates=True, **settings)

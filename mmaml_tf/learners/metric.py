@@ -6,6 +6,9 @@ import keras
 
 from mmaml_tf.learners.without_steps import WithoutSteps
 
+# The logit of a class that has no support images.
+ABSENT = -1e9
+
 
 class MetricLearner(WithoutSteps):
     """Classifies by comparing embeddings.
@@ -17,7 +20,7 @@ class MetricLearner(WithoutSteps):
       **settings: see `MetaLearner`.
     """
 
-    SETTINGS = ("ways",)
+    SETTINGS: tuple[str, ...] = ("ways",)
 
     def __init__(
         self, model: keras.Model, *, num_ways: int, loss: Any = "cross_entropy", **settings: Any

@@ -6,7 +6,7 @@ FAST_WEIGHTS = ("auto", "factored", "materialised")
 # Of inner steps on mini-batches: plain, or Adam without momentum (beta_1 = 0), from rest in every
 # task.
 INNER_OPTIMIZERS = ("sgd", "adam")
-# One task after the other, or all at once.
-TASK_BATCHINGS = ("map", "batched")
+# One task after the other, all at once, or as is faster on the device (`devices.execution`).
+TASK_BATCHINGS = ("auto", "map", "batched")
 # What batch norm normalises queries by: the query set itself, or in predictions the support set.
 BN_STATISTICS = ("transductive", "support")

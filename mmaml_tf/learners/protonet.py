@@ -2,12 +2,9 @@
 
 import tensorflow as tf
 
-from mmaml_tf.learners.metric import MetricLearner
+from mmaml_tf.learners.metric import ABSENT, MetricLearner
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
-
-# The logit of a class that has no support images, and so no prototype.
-ABSENT = -1e9
 
 
 @register("protonet", "classification")

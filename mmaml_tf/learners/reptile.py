@@ -12,10 +12,53 @@ from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import norm_clip_factor
 from mmaml_tf.learners.meta_learner import Tau, require_one_of
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
-from mmaml_tf.methods import register
+from mmaml_tf.methods import Settings, register
 from mmaml_tf.tasks import Examples, TaskBatch
 
 DECAY, EPSILON = 0.999, 1e-8  # Adam's beta_2, and what keeps its quotient finite
+
+PUBLISHED = dict(meta_lr=1.0, lr_schedule="linear")
+
+
+def regression_settings(settings: Settings) -> Settings:
+    """Published are those of sine waves of 50 points. On two modes of five, after 6,000 iterations,
+    the error of SGD at 0.003 was 3.88, at 0.01 4.25, of Adam at 0.01 4.22."""
+    return PUBLISHED | dict(meta_clip_norm=None, inner_lr=0.003, inner_optimizer="sgd")
+
+
+def omniglot_settings(settings: Settings) -> Settings:
+    """[Reptile] Table 4: ten images of every class to train on, support and query images together.
+    Fewer validation tasks, as each takes 50 steps (choice)."""
+    many = settings["num_ways"] >= 20
+    return PUBLISHED | dict(
+        iterations=200_000 if many else 100_000,
+        meta_batch_size=5,
+        inner_steps=10 if many else 5,
+        inner_lr=0.0005 if many else 0.001,
+        inner_batch_size=20 if many else 10,
+        eval_batch_size=10 if many else 5,
+        num_queries=max(10 - settings["num_shots"], 1),
+        eval_steps=50,
+        validation_tasks=100,
+    )
+
+
+def mini_imagenet_settings(settings: Settings) -> Settings:
+    """[Reptile] Table 4: 15 images of every class to train on; tasks of each mode as many as
+    published; validation tasks as above."""
+    num_modes = max(1, len(settings["modes"]))
+    return PUBLISHED | dict(
+        iterations=100_000,
+        meta_batch_size=5 * num_modes,
+        meta_clip_value=None,
+        inner_steps=8,
+        inner_lr=0.001,
+        inner_batch_size=10,
+        eval_batch_size=5 if settings["num_shots"] == 1 else 15,
+        num_queries=max(15 - settings["num_shots"], 1),
+        eval_steps=50,
+        validation_tasks=50 * num_modes,
+    )
 
 
 @register("reptile", "regression", "classification")
@@ -36,6 +79,11 @@ class Reptile(GradientBased):
     """
 
     SETTINGS: tuple[str, ...] = ("inner_loop", "mini_batches")
+    PUBLISHED = {
+        "regression": regression_settings,
+        "omniglot": omniglot_settings,
+        "image_sets": mini_imagenet_settings,
+    }
     optimizer_class = keras.optimizers.SGD
 
     def __init__(

@@ -22,6 +22,7 @@ class WithoutSteps(MetaLearner):
     """
 
     takes_embedding = True
+    adapts_in_training = False
 
     def __init__(self, model: keras.Model, **settings: Any):
         super().__init__(model, **settings)

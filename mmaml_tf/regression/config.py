@@ -33,7 +33,7 @@ class RegressionConfig(FewShotConfig):
     fast_weights: str | None
     encoder: str | None = "lstm"
 
-    KIND = "regression"
+    KIND = DATA = "regression"
     GROUPS = FewShotConfig.GROUPS | {
         "inner_loop": ("inner_steps", "inner_lr", "fast_weights"),
         "modulation": ("modulation", "encoder", "encoder_units"),
@@ -80,36 +80,11 @@ class RegressionConfig(FewShotConfig):
         }
 
 
-# The 90th to 99th percentile of a trained learner's gradient norms at the first inner step
-# (benchmarks/percentiles.py); Multi-MAML's steps start from larger errors.
-INNER_CLIP_NORMS = {"multi_maml": 450.0, "mumomaml": 100.0}
-# As MuMoMAML's, where no paper has these tasks (choice).
-INNER_CLIP_NORMS |= dict.fromkeys(("meta_sgd", "maml_plus_plus", "anil", "context"), 100.0)
-# A context vector is few numbers that start far from the loss: of 0.01, 0.1 and 1, the rate with
-# the lowest error on two modes after 6,000 iterations (1.11, 0.88, 0.93).
-INNER_RATES = {"context": 0.1}
-
-
-# Theirs are for sine waves of 50 points. Here, after 6,000 iterations on two modes, the error of
-# SGD at 0.003 was 3.88, at 0.01 4.25, of Adam at 0.01 4.22.
-REPTILE = dict(
-    meta_lr=1.0,
-    lr_schedule="linear",
-    meta_clip_norm=None,
-    inner_lr=0.003,
-    inner_optimizer="sgd",
-)
-
-
 def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
     """The paper's settings ([MuMoMAML] 4.1, [2019 code]; the sinusoid: [MAML] 5.1).
 
-    The follow-up's code clamps MuMoMAML's inner gradients elementwise to +-10. That needs the
-    gradients multiplied out, at half the speed, so it is a flag here (--inner_clip_value=10
-    --fast_weights=materialised --inner_clip_norm=0) and the default limits each task's gradient
-    norm instead (choice). Some limit is needed: without one MuMoMAML met a task on which the inner
-    loop diverged, after 14,456 iterations, and Multi-MAML after 17,184. MAML has none, as the
-    follow-up's code.
+    MAML's inner gradients have no limit, as in the follow-up's code; others say theirs
+    themselves.
     """
     settings: dict[str, Any] = dict(
         domain=domain,
@@ -126,10 +101,10 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         first_order=False,
         **METHOD_DEFAULTS,
         context_size=5,
-        inner_clip_norm=INNER_CLIP_NORMS.get(method),
+        inner_clip_norm=None,
         inner_clip_value=None,
         meta_clip_norm=2.0,
-        jit_compile=False,
+        jit_compile=None,
         log_every=200,
         checkpoint_every=2_000,
         eval_tasks=90_000,
@@ -157,15 +132,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
             bias_transformation_size=0,
             meta_clip_norm=None,
         )
-    if method == "maml_plus_plus":
-        settings |= dict(lr_schedule="cosine", first_order_iterations=5_000)
-    if method == "reptile":
-        settings |= REPTILE
-    if method in INNER_RATES:
-        settings |= dict(inner_lr=INNER_RATES[method])
-    if method == "random":
-        settings |= UNTRAINED
-    settings = RegressionConfig.for_method(settings)
+    settings = RegressionConfig.published(settings)
     if settings["modulation"] is not None or settings["context_size"] is not None:
         settings |= dict(bias_transformation_size=0)
     return settings

@@ -13,9 +13,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmaml_tf.config import RunConfig, shown
+from mmaml_tf.devices import execution
 from mmaml_tf.devices.agreement import require_agreement
 from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.reporting import figures
+from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
@@ -75,6 +77,7 @@ def train(
             return
         with folder.claimed(domain.config, overwrite):
             print(f"{domain.config.label} on {domain.config.domain}, in {folder.path}")
+            print(execution.described(learner))
             with writing(folder.path, MEGABYTE):  # TensorBoard's events
                 domain.train(learner, folder)
             workers.part()
@@ -98,6 +101,7 @@ def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
         learner = domain.build_learner()
         iteration = domain.restore(learner, folder)
         print(f"evaluating iteration {iteration} of {folder.path}")
+        print(execution.described(learner))
         _evaluate(domain, learner, iteration, folder, output)
 
 
@@ -118,7 +122,7 @@ def _evaluate(
 ) -> None:
     metrics = folder.metrics.table()
     output.figures.mkdir(parents=True, exist_ok=True)
-    origin = provenance.origin() | {"iteration": iteration, "config": asdict(domain.config)}
+    origin = provenance.origin(learner) | {"iteration": iteration, "config": asdict(domain.config)}
     results = domain.evaluate(learner)
     table = domain.summarise(results)
     write_atomically(output.evaluation_file, table.to_csv(index=False))
@@ -145,4 +149,5 @@ def steps_table(evaluation: pd.DataFrame) -> pd.DataFrame:
         ]
     )
     table = cells.pivot(index="step", columns="mode", values="cell")
+    table = table.rename({BEFORE_MODULATION: "unmodulated"})
     return table[list(evaluation["mode"].unique())]

@@ -14,6 +14,9 @@ from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import TaskBatch
 from mmaml_tf.training.run_files import RunFileError, read_rows
 
+# The step of rows that say what a modulated learner does before its modulation.
+BEFORE_MODULATION = -1
+
 
 class Row(TypedDict):
     """A row of evaluation.csv: the mean over so many tasks of a mode (or "all") after a step."""
@@ -33,11 +36,13 @@ class TaskResults(NamedTuple):
       scores: a loss, accuracy or return after 0, 1, ..., S steps: [tasks, S + 1].
       modes: index of each task's mode: [tasks].
       embeddings: v [tasks, v_dim]; None without a task encoder.
+      unmodulated: the score before modulation, if that was measured: [tasks].
     """
 
     scores: np.ndarray
     modes: np.ndarray
     embeddings: np.ndarray | None
+    unmodulated: np.ndarray | None = None
 
     def first(self, num_tasks: int, num_modes: int = 1) -> Self:
         """The first so many tasks, equally many of each mode."""
@@ -49,8 +54,8 @@ class TaskResults(NamedTuple):
                 ]
             )
         )
-        embeddings = None if self.embeddings is None else self.embeddings[chosen]
-        return type(self)(self.scores[chosen], self.modes[chosen], embeddings)
+        of_all = (None if part is None else part[chosen] for part in self[2:])
+        return type(self)(self.scores[chosen], self.modes[chosen], *of_all)
 
 
 def measure(
@@ -70,11 +75,12 @@ def measure(
       num_steps: S; as in training by default.
     """
 
+    scored = scorer(learner, score, num_steps)
+
     @tf.function
     def measured(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
         batch = sample(index)
-        scores, embedding = step_scores(learner, score, batch, num_steps)
-        return scores, embedding, batch.mode
+        return *scored(batch), batch.mode
 
     outcomes = [measured(tf.constant(index)) for index in range(num_batches)]
     scores, embeddings, modes = zip(*outcomes, strict=True)
@@ -82,6 +88,16 @@ def measure(
         np.concatenate(scores),
         np.concatenate(modes),
         None if embeddings[0] is None else np.concatenate(embeddings),
+    )
+
+
+def scorer(
+    learner: MetaLearner, score: TaskLoss, num_steps: int | None = None
+) -> Callable[[TaskBatch], tuple[tf.Tensor, tf.Tensor | None]]:
+    """`step_scores` of a batch of tasks, compiled as the learner's meta-step is."""
+    return tf.function(
+        lambda batch: step_scores(learner, score, batch, num_steps),
+        jit_compile=learner.jit_compile or None,
     )
 
 
@@ -110,18 +126,28 @@ def read_evaluation(file: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def step_name(step: int) -> str:
+    """What a row's step is, in words."""
+    if step == BEFORE_MODULATION:
+        return "before modulation"
+    return f"after {step} step{'s' * (step != 1)}"
+
+
 def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:
-    """The rows of evaluation.csv: for all tasks and for each mode, after every step.
+    """The rows of evaluation.csv: for all tasks and for each mode, before and after every step.
 
     ci95 is 1.96 s / sqrt(n) over the n tasks of the row.
     """
     selections = [("all", np.ones(len(results.modes), bool))]
     if len(mode_names) > 1:
         selections += [(name, results.modes == index) for index, name in enumerate(mode_names)]
+    scores = dict(enumerate(results.scores.T))
+    if results.unmodulated is not None:
+        scores = {BEFORE_MODULATION: results.unmodulated} | scores
     rows = []
-    for step in range(results.scores.shape[1]):
+    for step, of_tasks in scores.items():
         for name, chosen in selections:
-            values = results.scores[chosen, step].astype(np.float64)
+            values = of_tasks[chosen].astype(np.float64)
             ci95 = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
             rows.append((step, name, metric, values.mean(), ci95, len(values)))
     return pd.DataFrame(rows, columns=list(Row.__annotations__))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from sklearn.manifold import TSNE
 
+from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
 from mmaml_tf.training.storage import MEGABYTE, replacing
 
 # Ten colours are few where all of a domain's methods are compared: their light shades come next.
@@ -93,11 +94,15 @@ def adaptation_curves(
             drawn = axes.errorbar(
                 rows["step"], rows["mean"], yerr=rows["ci95"], label=label, marker="o", capsize=3
             )
-            if len(rows) == 1:  # a method without steps, to be compared with the others' every one
+            # A method without steps, to be compared with the others' every one.
+            if rows["step"].max() == 0:
                 colour = drawn.lines[0].get_color()
-                axes.axhline(rows["mean"].iloc[0], color=colour, linestyle="--", alpha=0.6)
+                axes.axhline(rows["mean"].iloc[-1], color=colour, linestyle="--", alpha=0.6)
         axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.xaxis.set_major_formatter(
+            lambda step, _: "before\nmodulation" if step == BEFORE_MODULATION else f"{step:.0f}"
+        )
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel(ylabel)
     _legend(panels[0][-1], beside=len(evaluations) > 1)

@@ -11,7 +11,7 @@ from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import figures, markdown
 from mmaml_tf.reporting.actions import Domain
-from mmaml_tf.reporting.evaluation import read_evaluation
+from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, read_evaluation, step_name
 from mmaml_tf.training import provenance
 from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_files import write_atomically
@@ -19,7 +19,7 @@ from mmaml_tf.training.run_folder import RunFolder
 
 # Gradient steps that get a column of their own where not all do: among them those that the papers
 # report on.
-SHOWN_STEPS = (0, 1, 3, 5)
+SHOWN_STEPS = (BEFORE_MODULATION, 0, 1, 3, 5)
 
 
 class ReportedRun:
@@ -132,12 +132,12 @@ def comparison_table(runs: Sequence[ReportedRun]) -> str:
     steps = sorted(every["step"].unique().tolist())
     if len(steps) > 4:
         steps = [step for step in steps if step in SHOWN_STEPS or step == steps[-1]]
-    *earlier, last = [(step, f"{step} step{'s' * (step != 1)}") for step in steps]
+    *earlier, last = [(step, step_name(step)) for step in steps]
     ends = [run.evaluation["step"].max() for run in runs]
-    at_the_end = last[1] if len({*ends}) == 1 else "all steps"
+    at_the_end = last[1] if len({*ends}) == 1 else "after all steps"
     metric = runs[0].evaluation["metric"].iloc[0]
-    names = [f"{metric} after {name}, all" for _, name in earlier]
-    names += [f"{metric} after {at_the_end}, {mode}" for mode in modes]
+    names = [f"{metric} {name}, all" for _, name in earlier]
+    names += [f"{metric} {at_the_end}, {mode}" for mode in modes]
     rows = []
     for run, end in zip(runs, ends, strict=True):
         by_key = run.evaluation.set_index(["step", "mode"])

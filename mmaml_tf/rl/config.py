@@ -20,6 +20,7 @@ class RlConfig(RunConfig):
 
     Attributes:
       modes: names of the goal distribution's modes.
+      reward: which of the environment's; None where it has one.
       rollouts: per task and gradient step; of a method that remembers, trials per task.
       embedding_trajectories: of the unmodulated policy, per task, from which tau is inferred.
       eval_steps: gradient steps at evaluation; of a method that remembers, the episodes of a trial
@@ -54,6 +55,7 @@ class RlConfig(RunConfig):
     cg_damping: float | None
     support_stride: int | None
     query_stride: int | None
+    reward: str | None = None
     context_size: int | None = None
     trial_episodes: int | None = None
     animation: bool
@@ -63,6 +65,7 @@ class RlConfig(RunConfig):
         "inner_loop": ("inner_steps", "inner_lr", "first_order"),
         "eval_steps": ("eval_steps",),
         "modulation": ("modulation", "encoder", "encoder_units", "embedding_trajectories"),
+        "learned_rates": ("learned_rates",),
         "context": ("context_size",),
         "trial": ("trial_episodes",),
         "meta_update": ("max_kl", "cg_iterations", "cg_damping", "support_stride", "query_stride"),
@@ -152,9 +155,10 @@ def paper_settings(
         eval_seed=1,
         rollouts=20,
         embedding_trajectories=1,
+        learned_rates=False,
         context_size=5,
         trial_episodes=2,
-        eval_steps=3,
+        eval_steps=5,
         discount=0.99,
         gae_lambda=1.0,
         hidden_units=(100, 100),

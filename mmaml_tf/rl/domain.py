@@ -138,7 +138,7 @@ class RlDomain:
         config = self.config
         rng = np.random.default_rng([config.eval_seed, TaskStream.EVALUATION.value])
         goals, modes = self.goals.sample(rng, config.eval_tasks)
-        returns, embeddings = [], []
+        returns, unmodulated, embeddings = [], [], []
         shown: list[Rollouts] = []
         for start in range(0, len(goals), EVALUATION_BATCH):
             tasks = self.tasks(goals[start : start + EVALUATION_BATCH], rng)
@@ -151,8 +151,14 @@ class RlDomain:
                     Rollouts(*(part[:FIGURE_TASKS, :FIGURE_ROLLOUTS] for part in rollouts))
                     for rollouts in tasks.rollouts
                 ]
+            # Last, so that it changes nothing of what the tasks' generators give the others.
+            if learner.act_unmodulated(tasks):
+                unmodulated.append(tasks.returns()[:, -1])
         results = evaluation.TaskResults(
-            np.concatenate(returns), modes, np.concatenate(embeddings) if embeddings else None
+            np.concatenate(returns),
+            modes,
+            np.concatenate(embeddings) if embeddings else None,
+            np.concatenate(unmodulated) if unmodulated else None,
         )
         return RlResults(results, goals[:FIGURE_TASKS], shown)
 

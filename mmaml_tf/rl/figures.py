@@ -15,7 +15,6 @@ def navigation_trajectories(
     rollouts: Sequence[Rollouts],
     density: Callable[[npt.ArrayLike], npt.NDArray[np.float64]],
     step_name: str = "gradient step",
-    extent: float = 4.0,
 ) -> Figure:
     """One panel per number of steps, one colour per task; stars are the goals.
 
@@ -24,8 +23,8 @@ def navigation_trajectories(
       rollouts: of those tasks after 0, 1, ..., S steps; observations start with the position.
       density: of goals, [..., 2] -> [...], drawn as contours.
       step_name: what a step is.
-      extent: half the side of the drawn square.
     """
+    extent = 1.5 * np.abs(goals).max()
     axis = np.linspace(-extent, extent, 161)
     grid = np.stack(np.meshgrid(axis, axis), -1)
     figure, panels = plt.subplots(

@@ -136,6 +136,12 @@ class MetaPolicy(PolicyLearner):
         self.act(tasks, fast[-1], tau)
         return Adaptation(fast, tau, embedding)
 
+    def act_unmodulated(self, tasks: GoalTasks) -> bool:
+        """See `PolicyLearner`: episodes of the policy that explores."""
+        if self.modulator is not None:
+            self.act(tasks, self.network.prior(), None)
+        return self.modulator is not None
+
     def explore(self, tasks: GoalTasks) -> Rollouts | None:
         """Trajectories of the unmodulated policy theta; None without modulator."""
         if self.modulator is None:

@@ -46,6 +46,7 @@ def meta_policy(config: RlConfig, sampler: Sampler, **settings: Any) -> MetaPoli
         policy = context.with_context(policy, config.context_size)
         adapts = [context.NAME]
     network = TaskNetwork(policy, modulation, adapts=adapts)
+    settings = dict(learned_rates=bool(config.learned_rates)) | settings
     return MetaPolicy(network, inner_loop(config), modulator, **settings)
 
 
@@ -70,7 +71,7 @@ ADAPTED = ("inner_loop", "inner_steps", "eval_steps", "meta_update")
 FINE_TUNED = ("inner_loop", "eval_steps")
 
 register("maml", "rl", settings=ADAPTED)(PLAIN)
-register("mumomaml", "rl", settings=[*ADAPTED, "modulation"])(PLAIN)
+register("mumomaml", "rl", settings=[*ADAPTED, "learned_rates", "modulation"])(PLAIN)
 register("pretrained", "rl", settings=[*FINE_TUNED, "meta_update"])(PLAIN)
 register("random", "rl", settings=FINE_TUNED)(PLAIN)
 register("oracle", "rl", settings=[*FINE_TUNED, "meta_update"])(PLAIN._replace(observes_goal=True))

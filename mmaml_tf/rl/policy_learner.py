@@ -110,6 +110,10 @@ class PolicyLearner(keras.Model):
         """
         raise NotImplementedError
 
+    def act_unmodulated(self, tasks: GoalTasks) -> bool:
+        """Acts in tasks as it does before modulation; False, and no episodes, without any."""
+        return False
+
     def adapt_to(self, tasks: GoalTasks, num_steps: int) -> Any:
         """Adapts to tasks and acts in them after 0, 1, ..., S steps.
 

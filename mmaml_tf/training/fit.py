@@ -49,7 +49,7 @@ def compile_learner(learner: MetaLearner, config: FewShotConfig, steps_per_call:
         rate = SCHEDULES[config.lr_schedule](config.meta_lr, config.iterations)
     learner.compile(
         optimizer=learner.optimizer_class(rate),
-        jit_compile=config.jit_compile,
+        jit_compile="auto" if config.jit_compile is None else config.jit_compile,
         # A call must not run past the end of a logging interval.
         steps_per_execution=math.gcd(steps_per_call, config.log_every),
     )

@@ -17,7 +17,8 @@ import keras
 import tensorflow as tf
 from typing_extensions import TypedDict
 
-from mmaml_tf.training.cores import num_cores
+from mmaml_tf.devices import execution
+from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.training.run_files import RunFileError, read_json, set_aside, write_atomically
 
 PACKAGES = ("tensorflow", "keras", "mujoco", "numpy")
@@ -32,6 +33,7 @@ class Start(TypedDict):
       started: date and time, UTC.
       cores: that it had; None where a GPU trained.
       device: the name of that GPU.
+      execution: where and how meta-steps were computed.
       devices: types of TensorFlow's devices.
       workers: processes that trained together; left out for one alone.
       python: its version.
@@ -45,6 +47,7 @@ class Start(TypedDict):
     started: str
     cores: int | None
     device: NotRequired[str]
+    execution: NotRequired[str]
     devices: list[str]
     workers: NotRequired[int]
     python: str
@@ -77,7 +80,7 @@ class RecordProvenance(keras.callbacks.Callback):
         except RunFileError as error:
             set_aside(self.file, error)
             self._earlier = []
-        self._entry = origin() | ({"workers": self.workers} if self.workers > 1 else {})
+        self._entry = origin(self.model) | ({"workers": self.workers} if self.workers > 1 else {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes how far this start has come, and in what time."""
@@ -88,13 +91,14 @@ class RecordProvenance(keras.callbacks.Callback):
         write(self.file, [*self._earlier, entry])
 
 
-def origin() -> dict[str, Any]:
+def origin(learner: keras.Model) -> dict[str, Any]:
     """What ran, of which version, when and on what."""
     return {
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": commit(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cores": num_cores(),
+        "execution": execution.described(learner),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "python": platform.python_version(),
         "versions": versions(),
