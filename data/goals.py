@@ -1,9 +1,9 @@
 """Goals of the reinforcement-learning domains: p(T) of [MuMoMAML] Fig. 3 and [MAML] 5.3.
 
 [MuMoMAML]'s are drawn from one of two equally likely Gaussian modes, g ~ N(mean_k, std² I). Those
-of navigation are read from the contours of its Figure 3d: ½ N((-½, -½), 0.1 I) and ½ N((½, ½), 0.1 I).
-The paper says of the half-cheetah's that they are bimodal and no more, so those numbers are a
-choice, as are the wider goals of navigation. They can be reached within the horizon: a linear
+of navigation are read from the contours of its Figure 3d: ½ N((-½, -½), 0.1 I) + ½ N((½, ½),
+0.1 I). The paper says of the half-cheetah's that they are bimodal and no more, so those numbers are
+a choice, as are the wider goals of navigation. They can be reached within the horizon: a linear
 policy per goal, searched for by `benchmarks/reachability.py`, ended with
 
     speed goal (m/s)       -2.5    -1.5    -0.5    0.5     1.5     2.5
