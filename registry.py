@@ -1,7 +1,8 @@
 """The domains by name: the config and flags of each, its tasks, and what is built of them.
 
-A mixture of function families put into `data.regression.MIXTURES` is a regression domain by that;
-anything else is made one by `register`.
+A mixture of function families put into `data.regression.MIXTURES` is a regression domain by that,
+an environment put into `data.reinforcement.DOMAINS` one of reinforcement learning; anything else is
+made one by `register`.
 """
 
 import contextlib
@@ -65,14 +66,13 @@ _REGISTERED: dict[str, Registration] = {}
 
 def domains() -> dict[str, Registration]:
     """All domains, by name. Imports TensorFlow, so not before the flags are parsed."""
-    from data.goals import GOALS
     from data.image_sets import load
     from data.image_tasks import ImageSetTasks
     from data.omniglot import OmniglotTasks
     from data.regression import MIXTURES, Mixture
+    from data.reinforcement import DOMAINS, Reinforcement
     from flags.image_sets_config import ImageSetsConfig
     from flags.omniglot_config import OmniglotConfig
-    from mmaml_tf import envs
     from mmaml_tf.regression.domain import RegressionConfig, RegressionDomain
     from mmaml_tf.rl.config import RlConfig
 
@@ -110,16 +110,17 @@ def domains() -> dict[str, Registration]:
         tasks = ImageSetTasks(sets, config.num_ways, images, config.rotated_sets)
         return ClassificationDomain(config, tasks)
 
-    def reinforcement(name: str, environments: dict[str | None, str]) -> Registration:
-        """One environment, or one per reward, by --reward; the first is the domain's own."""
-
+    def reinforcement(own: Reinforcement) -> Registration:
         def build(config: RlConfig) -> Any:
             from mmaml_tf.rl.domain import RlDomain
 
-            return RlDomain(config, environments[config.reward], GOALS[name])
+            env_id = own.environments[config.reward]
+            return RlDomain(config, env_id, own.goals, own.vectorization)
 
         return Registration(
-            config=functools.partial(flags.rl.config, GOALS[name].mode_names, [*environments]),
+            config=functools.partial(
+                flags.rl.config, own.goals.mode_names, [*own.environments], own.settings_of
+            ),
             given=flags.rl.given,
             config_type=RlConfig,
             domain=build,
@@ -127,8 +128,6 @@ def domains() -> dict[str, Registration]:
             uses_gpu=False,  # policies act step by step beside their environments
         )
 
-    distance: dict[str | None, str] = {"distance": envs.NAVIGATION_2D}
-    squared: dict[str | None, str] = {"squared": envs.NAVIGATION_2D_SQUARED}
     return {
         **{name: regression(mixture) for name, mixture in MIXTURES.items()},
         "omniglot": Registration(
@@ -143,10 +142,7 @@ def domains() -> dict[str, Registration]:
             config_type=ImageSetsConfig,
             domain=image_sets,
         ),
-        "navigation_2d": reinforcement("navigation_2d", distance | squared),
-        "navigation_2d_wide": reinforcement("navigation_2d_wide", squared | distance),
-        "cheetah_location": reinforcement("cheetah_location", {None: envs.HALF_CHEETAH_LOCATION}),
-        "cheetah_speed": reinforcement("cheetah_speed", {None: envs.HALF_CHEETAH_SPEED}),
+        **{name: reinforcement(own) for name, own in DOMAINS.items()},
         **_REGISTERED,
     }
 

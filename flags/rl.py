@@ -1,6 +1,6 @@
 """Flags of the reinforcement-learning domains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -53,16 +53,19 @@ def given() -> dict[str, Any]:
 def config(
     modes: tuple[str, ...],
     rewards: Sequence[str | None],
+    own: Callable[[str], dict[str, Any]],
     domain: str,
     method: str,
     preset: str,
 ) -> RlConfig:
-    """The run that the command line asks for; the first of the rewards is the domain's own.
+    """The run that the command line asks for.
+
+    The first of the rewards is the domain's own; `own` has its settings for a method.
 
     Raises:
       ConfigError: naming the flag, its value and what is allowed.
     """
-    settings = paper_settings(domain, method, modes) | dict(reward=rewards[0])
+    settings = paper_settings(domain, method, modes, own(method)) | dict(reward=rewards[0])
     if preset == "quick":
         settings |= quick_settings(method)
     settings |= given()

@@ -5,7 +5,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data.goals import GOALS, GoalDistribution
+from data.goal_distributions import GaussianGoals
+from data.goals import GOALS
 from mmaml_tf import envs
 from mmaml_tf.encoders.gru import GRUEncoder
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
@@ -74,7 +75,7 @@ class Broken(Bandit):
 
 for _name, _class in (("TestBandit-v0", Bandit), ("TestBroken-v0", Broken)):
     gymnasium.register(id=_name, vector_entry_point=_class, max_episode_steps=HORIZON)
-BANDIT_GOALS = GoalDistribution(mode_names=("low", "high"), means=((-0.7,), (0.7,)), std=0.1)
+BANDIT_GOALS = GaussianGoals(mode_names=("low", "high"), means=((-0.7,), (0.7,)), std=0.1)
 
 
 def tiny_domain(method="mumomaml", name="navigation_2d", env_id=None, goals=None, **settings):

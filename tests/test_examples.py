@@ -13,7 +13,8 @@ import tensorflow as tf
 
 import mmaml_tf as mm
 from data.regression import MIXTURES
-from examples import own_data, own_families, own_model, serve
+from data.reinforcement import DOMAINS
+from examples import own_data, own_environment, own_families, own_model, serve
 from flags.common import FLAGS
 from mmaml_tf.layers.fallback import one_by_one
 from mmaml_tf.layers.rules import RULES
@@ -30,7 +31,7 @@ def blocks(file):
 README = blocks("README.md")
 SERVING = [code for code in README + blocks("pretrained/README.md") if "saved_model.load" in code]
 LIBRARY, *EXTENSIONS = [code for code in README if code not in SERVING]
-MODEL, DATA, METHOD, ENCODER, MODULATION, RULE, DOMAIN = EXTENSIONS
+MODEL, DATA, METHOD, ENCODER, MODULATION, RULE, ENVIRONMENT, DOMAIN = EXTENSIONS
 
 
 def run(code, **names):
@@ -155,6 +156,14 @@ def test_the_readmes_rule_is_as_without_one():
     assert rule in learner.network.plan.rules
     ruled = learner.after_each_step(batch.support, batch.query.x)
     np.testing.assert_allclose(ruled.predictions, plain.predictions, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*Overriding environment Reach-v0")
+def test_the_readmes_environment_is_the_examples(monkeypatch):
+    example = DOMAINS["reach"]
+    monkeypatch.setitem(DOMAINS, "reach", None)
+    run(ENVIRONMENT, Reach=own_environment.Reach)
+    assert (DOMAINS["reach"].env_id, DOMAINS["reach"].goals) == (example.env_id, example.goals)
 
 
 def test_the_readmes_domain_draws_its_families():

@@ -7,9 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.goals import GOALS, GoalDistribution
+from data.goal_distributions import GaussianGoals, PointGoals, UniformGoals
+from data.goals import GOALS
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+GAUSSIAN = sorted(name for name, goals in GOALS.items() if isinstance(goals, GaussianGoals))
+BOXES = UniformGoals(
+    ("left", "right"), low=((-3.0, 0.0), (1.0, 2.0)), high=((-1.0, 1.0), (2.0, 5.0))
+)
 
 
 def test_numbers_of_the_reference():
@@ -19,14 +26,14 @@ def test_numbers_of_the_reference():
         "cheetah_location": ([[-5], [5]], 1.0),
         "cheetah_speed": ([[-1.5], [1.5]], 0.5),
     }
-    assert set(GOALS) == set(expected)
+    assert set(GAUSSIAN) == set(expected)
     for name, (means, std) in expected.items():
         np.testing.assert_array_equal(GOALS[name].means, means)
         assert GOALS[name].std == std
         assert len(GOALS[name].mode_names) == 2
 
 
-@pytest.mark.parametrize("name", sorted(GOALS))
+@pytest.mark.parametrize("name", GAUSSIAN)
 def test_samples_are_balanced_with_the_moments_of_their_mode(name):
     goals, modes = GOALS[name].sample(0, 20_000)
     assert goals.shape == (20_000, GOALS[name].dim) and goals.dtype == np.float64
@@ -68,7 +75,7 @@ def test_density_by_hand():
     np.testing.assert_allclose(wide.density([2.5, 2.0]), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(GOALS))
+@pytest.mark.parametrize("name", GAUSSIAN)
 def test_density_integrates_to_one(name):
     axis = np.linspace(-12, 12, 601)
     cell = axis[1] - axis[0]
@@ -77,6 +84,55 @@ def test_density_integrates_to_one(name):
     density = GOALS[name].density(grid)
     assert density.shape == grid.shape[:-1]
     np.testing.assert_allclose(density.sum() * cell**dim, 1.0, rtol=1e-6)
+
+
+def test_mamls_goals():
+    """[MAML]'s code: the unit square around the start, U[0, 2], U[0, 3], and two directions."""
+    boxes = {
+        "maml_navigation": ([-0.5, -0.5], [0.5, 0.5]),
+        "maml_cheetah_velocity": ([0.0], [2.0]),
+        "maml_ant_velocity": ([0.0], [3.0]),
+    }
+    directions = {"maml_cheetah_direction", "maml_ant_direction"}
+    assert set(GOALS) == {*GAUSSIAN, *boxes, *directions}
+    for name, (low, high) in boxes.items():
+        goals, modes = GOALS[name].sample(0, 10_001)
+        assert (modes == 0).all() and goals.shape == (10_001, len(low)) and GOALS[name].mode_names
+        np.testing.assert_allclose(goals.min(0), low, atol=0.002)
+        np.testing.assert_allclose(goals.max(0), high, atol=0.002)
+        np.testing.assert_allclose(goals.mean(0), np.add(low, high) / 2, atol=0.05)
+    for name in directions:
+        goals, modes = GOALS[name].sample(0, 4)
+        np.testing.assert_array_equal(goals, [[-1], [1], [-1], [1]])
+        np.testing.assert_array_equal(modes, [0, 1, 0, 1])
+        np.testing.assert_array_equal(GOALS[name].density([[1.0], [0.5], [-1.0]]), [0.5, 0, 0.5])
+
+
+def test_boxes_by_hand():
+    goals, modes = BOXES.sample(3, 2_000)
+    for mode in range(2):
+        of_mode = goals[modes == mode]
+        assert len(of_mode) == 1_000
+        assert (BOXES.low[mode] <= of_mode).all() and (of_mode < BOXES.high[mode]).all()
+        middle, side = np.add(BOXES.low[mode], BOXES.high[mode]) / 2, np.ptp(of_mode, 0)
+        np.testing.assert_allclose(of_mode.mean(0), middle, atol=5 * side.max() / 12**0.5 / 31)
+    # Half in each, spread over areas of 2 and 3.
+    density = BOXES.density([[-2.0, 0.5], [1.5, 3.0], [0.0, 0.5], [-2.0, 3.0]])
+    np.testing.assert_allclose(density, [1 / 4, 1 / 6, 0, 0], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UniformGoals(("a",), ((0.0,),), ((0.0,),)), "low must be below high"),
+        (lambda: UniformGoals(("a",), ((0.0,),), ((1.0, 1.0),)), "one dimension"),
+        (lambda: UniformGoals(("a",), (), ()), "one low corner per mode"),
+        (lambda: PointGoals(("a",), ((0.0,), (1.0,))), "one point per mode name, got 2 and 1"),
+    ],
+)
+def test_meaningless_boxes_and_points_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize("num_tasks", [0, -2, 3])
@@ -103,7 +159,7 @@ def test_points_of_the_wrong_dimension_are_refused(points):
 )
 def test_meaningless_distributions_are_refused(names, means, std, message):
     with pytest.raises(ValueError, match=message):
-        GoalDistribution(mode_names=names, means=means, std=std)
+        GaussianGoals(mode_names=names, means=means, std=std)
 
 
 def test_goals_need_neither_tensorflow_nor_the_package():

@@ -25,7 +25,7 @@ def generators(num_tasks, seed=0):
 
 
 def test_an_episode_by_hand():
-    sampler = Sampler(envs.NAVIGATION_2D)
+    sampler = Sampler(envs.NAVIGATION_2D, np.ones(2))
     goals = np.array([[0.5, 0.25], [-3.0, 1.0]])
     rollouts, diverged = sampler.play(steady([0.5, 0.25]), goals, 2, generators(2))
     assert diverged == 0 and rollouts.observations.shape == (2, 2, 100, 2)
@@ -45,7 +45,7 @@ def test_an_episode_by_hand():
 
 
 def test_noise_has_the_policys_size_and_is_not_clipped_in_the_record():
-    sampler = Sampler(envs.NAVIGATION_2D)
+    sampler = Sampler(envs.NAVIGATION_2D, np.ones(2))
     policy = steady([0.0, 1.0], np.log(2.0))
     rollouts, _ = sampler.play(policy, np.full((4, 2), 50.0), 10, generators(4))
     actions = rollouts.actions.numpy().reshape(-1, 2)
@@ -61,7 +61,7 @@ def test_equal_generators_give_equal_episodes(env_id):
     goals = np.full((2, 2 if env_id == envs.NAVIGATION_2D else 1), 1.5)
 
     def play(seed):
-        sampler = Sampler(env_id)
+        sampler = Sampler(env_id, goals[0])
         policy = steady([0.1] * sampler.action_size, 0.0)
         return sampler.play(policy, goals, 2, generators(2, seed))[0]
 
@@ -71,7 +71,7 @@ def test_equal_generators_give_equal_episodes(env_id):
 
 
 def test_the_oracle_sees_the_goal():
-    sampler = Sampler(envs.HALF_CHEETAH_LOCATION, observes_goal=True)
+    sampler = Sampler(envs.HALF_CHEETAH_LOCATION, np.ones(1), observes_goal=True)
     assert sampler.observation_size == 19
     goals = np.array([[2.5], [-1.5]])
     rollouts, _ = sampler.play(steady([0.0] * 6), goals, 1, generators(2))
@@ -81,12 +81,14 @@ def test_the_oracle_sees_the_goal():
 
 def test_actions_that_are_not_finite():
     with pytest.raises(NonFiniteLossError, match="actions are not finite"):
-        Sampler(envs.NAVIGATION_2D).play(steady([np.nan, 0.0]), np.ones((1, 2)), 1, generators(1))
+        Sampler(envs.NAVIGATION_2D, np.ones(2)).play(
+            steady([np.nan, 0.0]), np.ones((1, 2)), 1, generators(1)
+        )
 
 
 def test_a_rate_of_diverging_simulations_stops_the_run():
     with pytest.raises(RunError, match="4 of 4 simulations diverged"):
-        Sampler("TestBroken-v0").play(steady([0.0]), np.ones((2, 1)), 2, generators(2))
+        Sampler("TestBroken-v0", np.ones(1)).play(steady([0.0]), np.ones((2, 1)), 2, generators(2))
 
 
 def test_without_opengl_the_error_is_the_commands(monkeypatch):
@@ -95,4 +97,4 @@ def test_without_opengl_the_error_is_the_commands(monkeypatch):
 
     monkeypatch.setattr("gymnasium.make_vec", unavailable)
     with pytest.raises(RunError, match="MUJOCO_GL.*no libOpenGL"):
-        Sampler(envs.HALF_CHEETAH_SPEED)
+        Sampler(envs.HALF_CHEETAH_SPEED, np.ones(1))

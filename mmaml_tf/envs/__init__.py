@@ -16,12 +16,19 @@ NAVIGATION_2D = "mmaml_tf/Navigation2D-v0"
 NAVIGATION_2D_SQUARED = "mmaml_tf/Navigation2DSquared-v0"
 HALF_CHEETAH_LOCATION = "mmaml_tf/HalfCheetahLocation-v0"
 HALF_CHEETAH_SPEED = "mmaml_tf/HalfCheetahSpeed-v0"
+# [MAML]'s, which step as its code does.
+ROBOT_ENVS = {
+    f"mmaml_tf/{robot.title().replace('_', '')}{aim.title()}-v0": dict(robot=robot, aim=aim)
+    for robot in ("half_cheetah", "ant")
+    for aim in ("velocity", "direction")
+}
 
 __all__ = [
     "HALF_CHEETAH_LOCATION",
     "HALF_CHEETAH_SPEED",
     "NAVIGATION_2D",
     "NAVIGATION_2D_SQUARED",
+    "ROBOT_ENVS",
     "RendererUnavailableError",
     "save_animation",
 ]
@@ -46,3 +53,11 @@ gymnasium.register(
     vector_entry_point="mmaml_tf.envs.half_cheetah_vector:HalfCheetahSpeedVectorEnv",
     max_episode_steps=200,
 )
+for _id, _kwargs in ROBOT_ENVS.items():
+    gymnasium.register(
+        id=_id,
+        entry_point="mmaml_tf.envs.robot_env:RobotEnv",
+        vector_entry_point="mmaml_tf.envs.robot_vector:RobotVectorEnv",
+        max_episode_steps=200,
+        kwargs=_kwargs,
+    )

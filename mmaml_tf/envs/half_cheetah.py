@@ -1,6 +1,5 @@
 """Half-cheetah with a goal: target location and target speed ([MuMoMAML] Fig. 3)."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +8,8 @@ import numpy.typing as npt
 from gymnasium.utils import EzPickle
 
 from mmaml_tf.envs.arguments import BoolArray, FloatArray, check_options, finite_array
-from mmaml_tf.envs.rendering import Frame, RendererUnavailableError
-from mmaml_tf.envs.simulator import HalfCheetahEnv, mujoco, quiet_loading
+from mmaml_tf.envs.rendering import Frame
+from mmaml_tf.envs.simulator import HalfCheetahEnv, make_renderer, mujoco, quiet_loading
 
 FRAME_SKIP = 5
 RESET_NOISE = 0.1
@@ -138,12 +137,7 @@ class GoalHalfCheetahEnv(HalfCheetahEnv):
         if self.render_mode is None:
             return None
         if self._renderer is None:
-            try:
-                with warnings.catch_warnings():  # the error says it better than GLFW's warnings
-                    warnings.simplefilter("ignore")
-                    self._renderer = mujoco.Renderer(self.model, self.height, self.width)
-            except Exception as error:  # each OpenGL library has its own
-                raise RendererUnavailableError(error) from None
+            self._renderer = make_renderer(self.model, self.height, self.width)
         self._renderer.update_scene(self.data, camera="track")
         if self.task is LOCATION:
             _add_goal_post(self._renderer.scene, self.goal[0])

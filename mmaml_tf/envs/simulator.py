@@ -4,6 +4,7 @@ MuJoCo loads the OpenGL library that MUJOCO_GL names as soon as it is imported, 
 library fails from deep inside.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,21 @@ try:
 except (AttributeError, RuntimeError) as error:
     raise RendererUnavailableError(error) from None
 
-__all__ = ["Batch", "HalfCheetahEnv", "mujoco", "quiet_loading"]
+__all__ = ["Batch", "HalfCheetahEnv", "make_renderer", "mujoco", "quiet_loading"]
+
+
+def make_renderer(model: "mujoco.MjModel", height: int, width: int) -> "mujoco.Renderer":
+    """MuJoCo's renderer.
+
+    Raises:
+        RendererUnavailableError: if MuJoCo finds no OpenGL.
+    """
+    try:
+        with warnings.catch_warnings():  # the error says it better than GLFW's warnings
+            warnings.simplefilter("ignore")
+            return mujoco.Renderer(model, height, width)
+    except Exception as error:  # each OpenGL library has its own
+        raise RendererUnavailableError(error) from None
 
 
 @contextmanager

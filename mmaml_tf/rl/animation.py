@@ -28,6 +28,7 @@ def save_policy_animation(
     """
     sampler, goals = tasks.sampler, tasks.goals
     env = gymnasium.make(sampler.env_id)
+    assert isinstance(env.action_space, gymnasium.spaces.Box)
     actions: list[npt.NDArray[np.float32]] = []
     for task, goal in enumerate(goals):
         policy, witness = learner.acting(adaptation, task)
@@ -36,7 +37,9 @@ def save_policy_animation(
         while not over:
             seen = sampler.observation(observed[np.newaxis], goal[np.newaxis])
             mean, _ = np.split(policy(seen[:, np.newaxis]), 2, axis=-1)
-            played.append(sampler.environment_action(mean[0, 0]))
+            # What lies beyond the bounds an environment of the user's need not take.
+            action = sampler.environment_action(mean[0, 0])
+            played.append(np.clip(action, env.action_space.low, env.action_space.high))
             observed, reward, terminated, truncated, _ = env.step(played[-1])
             over = terminated or truncated
             if witness is not None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from mmaml_tf import methods
@@ -125,8 +126,10 @@ class RlConfig(RunConfig):
         }
 
 
-def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
-    """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3).
+def paper_settings(
+    domain: str, method: str, modes: tuple[str, ...], own: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3), and what is `own` to the domain.
 
     Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the damping, the strides
     of the curvature, the 200 evaluation tasks and five numbers of context. RL^2 has the two
@@ -140,7 +143,7 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         modes=modes,
         seed=0,
         iterations=1 if method == "random" else 500,
-        meta_batch_size=20 if domain.startswith("navigation_2d") else 40,
+        meta_batch_size=40,
         inner_steps=1,
         inner_lr=0.1,
         first_order=False,
@@ -168,11 +171,11 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         query_stride=10,
         animation=False,
     )
-    settings = RlConfig.for_method(settings)
-    own = methods.of(RlConfig.KIND)[method].settings
-    if "trial" in own:
+    settings = RlConfig.for_method(settings | dict(own or {}))
+    groups = methods.of(RlConfig.KIND)[method].settings
+    if "trial" in groups:
         settings |= dict(rollouts=10, hidden_units=(64,))
-    if "inner_loop" in own and "inner_steps" not in own:
+    if "inner_loop" in groups and "inner_steps" not in groups:
         settings |= dict(inner_steps=0)
     return settings
 

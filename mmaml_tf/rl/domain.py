@@ -37,12 +37,12 @@ FIGURE_TASKS, FIGURE_ROLLOUTS = 4, 5
 
 
 class Goals(Protocol):
-    """What this domain asks of a goal distribution (`data.goals.GoalDistribution` has it)."""
+    """What this domain asks of a goal distribution (`data.goal_distributions` has some)."""
 
     def sample(
         self, seed: np.random.Generator, num_tasks: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Goals [num_tasks, dim] and their modes [num_tasks], which alternate."""
+        """Goals [num_tasks, dim] and their modes [num_tasks], which alternate: 0, 1, ..., 0, ..."""
 
     def density(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """p(g) at points [..., dim]."""
@@ -67,15 +67,17 @@ class RlDomain:
 
     Args:
       config: of the run.
-      env_id: a registered environment with a `GoalVectorEnv` twin.
+      env_id: a registered environment; see `Sampler`.
       goals: the goal distribution.
+      vectorization: see `Sampler`.
     """
 
-    def __init__(self, config: RlConfig, env_id: str, goals: Goals):
+    def __init__(self, config: RlConfig, env_id: str, goals: Goals, vectorization: str = "sync"):
         self.config = config
         self.goals = goals
         self.method = method_of(config)
-        self.sampler = Sampler(env_id, self.method.observes_goal)
+        any_goal = goals.sample(np.random.default_rng(0), len(config.modes))[0][0]
+        self.sampler = Sampler(env_id, any_goal, self.method.observes_goal, vectorization)
 
     def build_learner(self) -> PolicyLearner:
         """A learner with freshly initialised weights, ready to train."""

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mmaml_tf.envs import RendererUnavailableError
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
+from mmaml_tf.envs.own_vector import make_batch
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.rl.rollouts import Rollouts
 
@@ -26,15 +26,25 @@ class Sampler:
     [MAML]'s code); what lies beyond is clipped by the environment alone.
 
     Args:
-      env_id: a registered environment with a `GoalVectorEnv` twin.
+      env_id: a registered environment whose reset takes a goal (`mmaml_tf.envs.own_vector`).
+      goal: any goal of its, [dim].
       observes_goal: append the goal to every observation (the oracle).
+      vectorization: "sync" or "async", where it has no batched twin: see `OwnVectorEnv`.
 
     Raises:
-      RunError: if the environment can't be made.
+      RunError: if the environment can't be made, or is not fit to learn from.
     """
 
-    def __init__(self, env_id: str, observes_goal: bool = False):
+    def __init__(
+        self,
+        env_id: str,
+        goal: npt.NDArray[np.float64],
+        observes_goal: bool = False,
+        vectorization: str = "sync",
+    ):
         self.env_id = env_id
+        self.goal = goal
+        self.vectorization = vectorization
         self.observes_goal = observes_goal
         self._envs: dict[int, GoalVectorEnv] = {}
         env = self._env(1)
@@ -145,12 +155,5 @@ class Sampler:
     def _env(self, num_envs: int) -> GoalVectorEnv:
         """The batched environment of this size, made once."""
         if num_envs not in self._envs:
-            try:
-                env = gymnasium.make_vec(
-                    self.env_id, num_envs=num_envs, vectorization_mode="vector_entry_point"
-                )
-            except RendererUnavailableError as error:
-                raise RunError(str(error)) from None
-            assert isinstance(env, GoalVectorEnv)
-            self._envs[num_envs] = env
+            self._envs[num_envs] = make_batch(self.env_id, num_envs, self.goal, self.vectorization)
         return self._envs[num_envs]
