@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mmaml_tf import methods
 from mmaml_tf.config import RunConfig
 
 # Evaluation tasks per batch at most, to bound the memory it takes.
@@ -60,7 +59,7 @@ class RlConfig(RunConfig):
     trial_episodes: int | None = None
     animation: bool
 
-    KIND = "rl"
+    KIND = DATA = "rl"
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr", "first_order"),
         "eval_steps": ("eval_steps",),
@@ -132,9 +131,7 @@ def paper_settings(
     """The papers' settings ([MAML] 5.3 and A.2, [MuMoMAML] 4.3), and what is `own` to the domain.
 
     Ours: the encoder ([2019 code] has the GRU) and, where they are silent, the damping, the strides
-    of the curvature, the 200 evaluation tasks and five numbers of context. RL^2 has the two
-    episodes to a trial and the 64 units of [ProMP code], but ten trials of each task that the other
-    methods meet, where there it is one of each of 200 tasks.
+    of the curvature, the 200 evaluation tasks and five numbers of context.
     """
     settings = dict(
         domain=domain,
@@ -142,7 +139,7 @@ def paper_settings(
         modulation="film",
         modes=modes,
         seed=0,
-        iterations=1 if method == "random" else 500,
+        iterations=500,
         meta_batch_size=40,
         inner_steps=1,
         inner_lr=0.1,
@@ -171,13 +168,7 @@ def paper_settings(
         query_stride=10,
         animation=False,
     )
-    settings = RlConfig.for_method(settings | dict(own or {}))
-    groups = methods.of(RlConfig.KIND)[method].settings
-    if "trial" in groups:
-        settings |= dict(rollouts=10, hidden_units=(64,))
-    if "inner_loop" in groups and "inner_steps" not in groups:
-        settings |= dict(inner_steps=0)
-    return settings
+    return RlConfig.published(settings | dict(own or {}))
 
 
 def quick_settings(method: str) -> dict[str, Any]:
