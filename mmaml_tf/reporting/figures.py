@@ -85,6 +85,9 @@ def adaptation_curves(
       xlabel: what the steps are.
     """
     modes = list(next(iter(evaluations.values()))["mode"].unique())
+    steps = sorted(set().union(*(table["step"] for table in evaluations.values())))
+    if steps[0] == BEFORE_MODULATION:
+        xlabel = f"{xlabel}\n(pre: before modulation)"
     figure, panels = plt.subplots(
         1, len(modes), figsize=(max(4.5, 3.2 * len(modes)), 3.2), sharey=True, squeeze=False
     )
@@ -100,9 +103,8 @@ def adaptation_curves(
                 axes.axhline(rows["mean"].iloc[-1], color=colour, linestyle="--", alpha=0.6)
         axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes.xaxis.set_major_formatter(
-            lambda step, _: "before\nmodulation" if step == BEFORE_MODULATION else f"{step:.0f}"
-        )
+        if steps[0] == BEFORE_MODULATION:
+            axes.set_xticks(steps, ["pre", *steps[1:]])
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel(ylabel)
     _legend(panels[0][-1], beside=len(evaluations) > 1)
