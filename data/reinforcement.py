@@ -70,7 +70,7 @@ DOMAINS: dict[str, Reinforcement] = {
     "maml_navigation": Reinforcement(
         DISTANCE,
         GOALS["maml_navigation"],
-        dict(meta_batch_size=20, inner_lr=0.5),
+        dict(meta_batch_size=20, inner_lr=0.5, eval_rollouts=40),
         reward="distance",
         other_rewards={"squared": SQUARED},
     ),

@@ -19,6 +19,7 @@ _FLAGS = common.settings(
     absl_flags.DEFINE_integer(
         "rollouts", None, "Episodes per task and gradient step; trials per task (rl2)."
     ),
+    absl_flags.DEFINE_integer("eval_rollouts", None, "Likewise at evaluation; as in training."),
     absl_flags.DEFINE_integer(
         "trial_episodes", None, "Episodes of a task in a row that rl2 remembers, in training."
     ),

@@ -37,6 +37,19 @@ def test_modulation_finds_the_mode_where_maml_can_not_before_a_step(tmp_path):
     assert returns["mumomaml"][1] > returns["maml"][1]
 
 
+def test_an_evaluation_has_rollouts_of_its_own():
+    domain = bandit("maml", eval_rollouts=25)
+    results = domain.evaluate(domain.build_learner())
+    alike = bandit("maml", rollouts=25)
+    np.testing.assert_array_equal(
+        results.tasks.scores, alike.evaluate(alike.build_learner()).tasks.scores
+    )
+    fewer = bandit("maml")
+    assert not np.array_equal(
+        results.tasks.scores, fewer.evaluate(fewer.build_learner()).tasks.scores
+    )
+
+
 def test_random_is_never_changed(tmp_path):
     domain = bandit("random", iterations=3)
     fresh = domain.build_learner().get_weights()

@@ -21,6 +21,7 @@ class RlConfig(RunConfig):
       modes: names of the goal distribution's modes.
       reward: which of the environment's; None where it has one.
       rollouts: per task and gradient step; of a method that remembers, trials per task.
+      eval_rollouts: the same at evaluation; None for as many as in training.
       embedding_trajectories: of the unmodulated policy, per task, from which tau is inferred.
       eval_steps: gradient steps at evaluation; of a method that remembers, the episodes of a trial
         after its first. None for methods that have no steps.
@@ -55,6 +56,7 @@ class RlConfig(RunConfig):
     support_stride: int | None
     query_stride: int | None
     reward: str | None = None
+    eval_rollouts: int | None = None
     context_size: int | None = None
     trial_episodes: int | None = None
     animation: bool
@@ -73,7 +75,7 @@ class RlConfig(RunConfig):
     # TRPO finds its steps itself.
     DROPPED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None}
     DROPPED |= {"jit_compile": False}
-    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "animation")
+    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "eval_rollouts", "animation")
     EXPORT = ("eval_seed", "eval_steps", "animation")
 
     def __post_init__(self):
@@ -81,7 +83,7 @@ class RlConfig(RunConfig):
         self.require_at_least("rollouts", 1)
         if self.eval_steps is not None:
             self.require_steps("eval_steps", 1)
-        for field in ("context_size", "trial_episodes"):
+        for field in ("context_size", "trial_episodes", "eval_rollouts"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.encoder is not None:
@@ -114,13 +116,16 @@ class RlConfig(RunConfig):
         widest = max(self.hidden_units)
         # A trial is for GRUs, which have three gates.
         trial = {"trial_episodes": 3 * self.trial_episodes} if self.trial_episodes else {}
-        steps = self.rollouts * math.prod(trial.values()) * MAX_HORIZON
+        rollouts = max(self.rollouts, self.eval_rollouts or 0)
+        steps = rollouts * math.prod(trial.values()) * MAX_HORIZON
         tasks = max(self.meta_batch_size, min(self.eval_tasks, EVALUATION_BATCH))
         explored = (self.embedding_trajectories or 0) * MAX_HORIZON
         return {
             ("hidden_units",): widest**2,
             ("encoder_units",): (self.encoder_units or 0) ** 2,
-            ("meta_batch_size", "rollouts", *trial, "hidden_units"): tasks * steps * widest,
+            ("meta_batch_size", "rollouts", "eval_rollouts", *trial, "hidden_units"): tasks
+            * steps
+            * widest,
             ("meta_batch_size", "embedding_trajectories"): tasks * explored,
         }
 

@@ -102,14 +102,16 @@ class RlDomain:
             return no_update
         return MetaTrpo(**self.config.group("meta_update"))
 
-    def tasks(self, goals: npt.NDArray[np.float64], rng: np.random.Generator) -> GoalTasks:
-        """The tasks of these goals, to act in as the run's settings say."""
+    def tasks(
+        self, goals: npt.NDArray[np.float64], rng: np.random.Generator, rollouts: int | None = None
+    ) -> GoalTasks:
+        """The tasks of these goals, to act in as the run's settings say, or in so many episodes."""
         config = self.config
         return GoalTasks(
             self.sampler,
             goals,
             rng.spawn(len(goals)),
-            config.rollouts,
+            rollouts or config.rollouts,
             config.embedding_trajectories or 0,
         )
 
@@ -141,7 +143,8 @@ class RlDomain:
         returns, unmodulated, embeddings = [], [], []
         shown: list[Rollouts] = []
         for start in range(0, len(goals), EVALUATION_BATCH):
-            tasks = self.tasks(goals[start : start + EVALUATION_BATCH], rng)
+            batch = goals[start : start + EVALUATION_BATCH]
+            tasks = self.tasks(batch, rng, config.eval_rollouts)
             adaptation = learner.adapt_to(tasks, config.eval_steps or 0)
             returns.append(tasks.returns())
             if adaptation.embedding is not None:
