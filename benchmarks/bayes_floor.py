@@ -38,7 +38,7 @@ from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.reporting.actions import steps_table
 from mmaml_tf.reporting.evaluation import TaskResults, summarise
-from mmaml_tf.tasks import Examples, TaskStream
+from mmaml_tf.tasks import Draw, Examples, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9)
 # Upper bounds of the sorts of tasks, in posterior probability of the true mode.
@@ -92,9 +92,8 @@ def errors(
       Errors of the optimal predictor, of the same told the mode, and of the learners, [tasks, ...];
       and each [tasks]: the modes, the effective draws, the posterior probability of the mode.
     """
-    batch = mixture.sample(
-        TaskStream.EVALUATION, 1, index, CHUNK * len(mixture.families), NUM_SHOTS, NUM_QUERIES
-    )
+    draw = Draw(TaskStream.EVALUATION, 1, index, CHUNK * len(mixture.families))
+    batch = mixture.sample(draw, NUM_SHOTS, NUM_QUERIES)
     by_family = [
         posterior_mean(family, mixture.noise_stddev, batch.support, batch.query.x, draws)
         for family in mixture.families

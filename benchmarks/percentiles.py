@@ -21,7 +21,7 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
-from mmaml_tf.tasks import TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9, 99.99)
 BATCH = 600
@@ -62,7 +62,8 @@ def main() -> None:
     points = (config.num_shots, config.num_queries)
     norms = [
         first_step_norms(
-            learner, domain.tasks.sample(TaskStream.EVALUATION, config.eval_seed, i, BATCH, *points)
+            learner,
+            domain.tasks.sample(Draw(TaskStream.EVALUATION, config.eval_seed, i, BATCH), *points),
         )
         for i in range(-(-args.gradient_tasks // BATCH))
     ]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from data.image_sets import ImageSet
 from data.omniglot import GENERATOR, ROTATIONS, distinct
 from mmaml_tf.config import ConfigError
-from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, Examples, TaskBatch, TaskStream
 
 
 class SetEpisodes:
@@ -115,32 +115,23 @@ class ImageSetTasks:
         size = self._sets[0].images.shape[1]
         return (size, size, 3)
 
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
-        """A batch of tasks on a split's classes: a pure function of its arguments.
+    def sample(self, draw: Draw, num_shots: int, num_queries: int) -> TaskBatch:
+        """A batch of tasks on a split's classes.
 
         Args:
-          stream: which split.
-          seed: of the run.
-          iteration: of the batch within the stream; may be a tensor.
-          num_tasks: a multiple of the number of sets.
+          draw: which batch; its stream says which split.
           num_shots: K, support images per class.
           num_queries: query images per class.
         """
-        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration, alg=GENERATOR)
-        by_class = self.class_labels and stream is TaskStream.TRAINING
+        base = tf.random.fold_in(
+            tf.constant([draw.seed, draw.stream.value]), draw.iteration, alg=GENERATOR
+        )
+        by_class = self.class_labels and draw.stream is TaskStream.TRAINING
         batches, first = [], 0
-        for mode, episodes in enumerate(self._of(stream)):
+        for mode, episodes in enumerate(self._of(draw.stream)):
             batch = episodes.sample(
                 tf.random.fold_in(base, mode, alg=GENERATOR),
-                num_tasks // len(self._sets),
+                draw.num_tasks // len(self._sets),
                 self.num_ways,
                 num_shots,
                 num_queries,
@@ -179,7 +170,7 @@ class ImageSetTasks:
         """Test tasks, `mode` being the index of their set, and the sets' names."""
         names = [images.name for images in self._sets]
         number = tasks_each * len(names)
-        return self.sample(TaskStream.EVALUATION, seed, 0, number, num_shots, 1), names
+        return self.sample(Draw(TaskStream.EVALUATION, seed, 0, number), num_shots, 1), names
 
 
 def _require_enough(images: ImageSet, num_ways: int, num_images: int) -> None:

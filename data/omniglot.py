@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data.omniglot_characters import DRAWINGS, SIZE, Characters, load
 from mmaml_tf.config import ConfigError
-from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, Examples, TaskBatch, TaskStream
 
 ROTATIONS = 4
 # Classes of a task of one alphabet: few alphabets have more test characters than some ten.
@@ -145,28 +145,18 @@ class OmniglotTasks:
         """The tasks over the characters of a folder (see `omniglot_characters.load`)."""
         return cls(_characters(data_dir), *args, **kwargs)
 
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
-        """A batch of tasks on a split's characters; see `Episodes.sample`.
-
-        Every draw is a pure function of (stream, seed, iteration), so that a resumed run sees the
-        tasks that an uninterrupted one would have seen.
-        """
-        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration, alg=GENERATOR)
-        return self._of(stream).sample(
+    def sample(self, draw: Draw, num_shots: int, num_queries: int) -> TaskBatch:
+        """A batch of tasks on a split's characters; see `Episodes.sample`."""
+        base = tf.random.fold_in(
+            tf.constant([draw.seed, draw.stream.value]), draw.iteration, alg=GENERATOR
+        )
+        return self._of(draw.stream).sample(
             base,
-            num_tasks,
+            draw.num_tasks,
             self.num_ways,
             num_shots,
             num_queries,
-            self.class_labels and stream is TaskStream.TRAINING,
+            self.class_labels and draw.stream is TaskStream.TRAINING,
         )
 
     def _of(self, stream: TaskStream) -> Episodes:
@@ -218,7 +208,7 @@ class OmniglotTasks:
             )
             batches.append(batch._replace(mode=tf.fill([tasks_each], index)))
         if not batches:
-            return self.sample(TaskStream.EVALUATION, seed, 0, 1, num_shots, 1), []
+            return self.sample(Draw(TaskStream.EVALUATION, seed, 0, 1), num_shots, 1), []
         return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *batches), names
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from data.families import ABS, LINEAR, QUADRATIC, SINUSOID, TANH, Family
 from data.priors import Uniform
-from mmaml_tf.tasks import Examples, TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, Examples, TaskBatch
 
 
 @dataclass(frozen=True)
@@ -33,69 +33,42 @@ class Mixture:
         """The families' names, in the order of `TaskBatch.mode`."""
         return [family.name for family in self.families]
 
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
+    def sample(self, draw: Draw, num_shots: int, num_queries: int) -> TaskBatch:
         """A batch of tasks with noisy targets.
 
         Args:
-          stream: training, or evaluation on fresh tasks.
-          seed: of the run.
-          iteration: of the batch within the stream; may be a tensor.
-          num_tasks: a multiple of the number of families.
+          draw: which batch.
           num_shots: K, support points per task.
           num_queries: query points per task, drawn independently of the support points.
 
         Returns:
           x and y of [num_tasks, num_shots or num_queries, 1], mode [num_tasks].
         """
-        support_seed, query_seed, noise_seed, task_seed = self._seeds(stream, seed, iteration)
-        support_x = self.inputs.sample([num_tasks, num_shots, 1], support_seed)
-        query_x = self.inputs.sample([num_tasks, num_queries, 1], query_seed)
+        support_seed, query_seed, noise_seed, task_seed = self._seeds(draw)
+        support_x = self.inputs.sample([draw.num_tasks, num_shots, 1], support_seed)
+        query_x = self.inputs.sample([draw.num_tasks, num_queries, 1], query_seed)
         clean = self._values(task_seed, tf.concat([support_x, query_x], 1))
         noise = tf.random.stateless_normal(clean.shape, noise_seed, stddev=self.noise_stddev)
         support_y, query_y = tf.split(clean + noise, [num_shots, num_queries], 1)
-        mode = tf.repeat(tf.range(len(self.families)), num_tasks // len(self.families))
+        mode = tf.repeat(tf.range(len(self.families)), draw.num_tasks // len(self.families))
         return TaskBatch(Examples(support_x, support_y), Examples(query_x, query_y), mode)
 
-    def grid(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
+    def grid(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
         """`sample`'s tasks' inputs at the points x [N]: [num_tasks, N, 1]."""
-        return tf.tile(tf.reshape(x, [1, -1, 1]), [num_tasks, 1, 1])
+        return tf.tile(tf.reshape(x, [1, -1, 1]), [draw.num_tasks, 1, 1])
 
-    def curves(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
+    def curves(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
         """The noise-free functions of `sample`'s tasks at the points x [N]: [num_tasks, N]."""
-        *_, task_seed = self._seeds(stream, seed, iteration)
-        return self._values(task_seed, self.grid(stream, seed, iteration, num_tasks, x))[..., 0]
+        *_, task_seed = self._seeds(draw)
+        return self._values(task_seed, self.grid(draw, x))[..., 0]
 
-    def parameters(
-        self, stream: TaskStream, seed: int, iteration: int | tf.Tensor, num_tasks: int
-    ) -> tf.Tensor:
+    def parameters(self, draw: Draw) -> tf.Tensor:
         """What `sample`'s functions are: [num_tasks, P], for every family whether it is the task's
         (one or zero) and its parameters (zero for the others')."""
-        *_, task_seed = self._seeds(stream, seed, iteration)
-        each = num_tasks // len(self.families)
+        *_, task_seed = self._seeds(draw)
+        each = draw.num_tasks // len(self.families)
         blocks = []
-        for drawn in self._parameters(task_seed, num_tasks):
+        for drawn in self._parameters(task_seed, draw.num_tasks):
             values = [tf.ones([each, 1]), *(tf.reshape(v, [each, 1]) for v in drawn.values())]
             blocks.append(tf.linalg.LinearOperatorFullMatrix(tf.concat(values, 1)))
         return tf.linalg.LinearOperatorBlockDiag(blocks).to_dense()
@@ -119,10 +92,10 @@ class Mixture:
         """The same tasks, whose inputs say which function it is."""
         return ToldMixture(self)
 
-    def _seeds(self, stream: TaskStream, seed: int, iteration: int | tf.Tensor) -> list[tf.Tensor]:
+    def _seeds(self, draw: Draw) -> list[tf.Tensor]:
         # Its type matters to fold_in; datasets count in int64.
-        iteration = tf.cast(iteration, tf.int64)
-        base = tf.random.fold_in(tf.constant([seed, stream.value]), iteration)
+        iteration = tf.cast(draw.iteration, tf.int64)
+        base = tf.random.fold_in(tf.constant([draw.seed, draw.stream.value]), iteration)
         return tf.unstack(tf.random.split(base, 4))
 
     def _values(self, task_seed: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -170,38 +143,21 @@ class ToldMixture:
         """See `Mixture.one_sided`."""
         return ToldMixture(self.mixture.one_sided())
 
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
+    def sample(self, draw: Draw, num_shots: int, num_queries: int) -> TaskBatch:
         """See `Mixture.sample`; x is [num_tasks, N, 1 + P]."""
-        draw = (stream, seed, iteration, num_tasks)
-        batch = self.mixture.sample(*draw, num_shots, num_queries)
+        batch = self.mixture.sample(draw, num_shots, num_queries)
         support, query = (
             Examples(self._told(draw, examples.x), examples.y)
             for examples in (batch.support, batch.query)
         )
         return TaskBatch(support, query, batch.mode)
 
-    def grid(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
+    def grid(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
         """See `Mixture.grid`."""
-        draw = (stream, seed, iteration, num_tasks)
-        return self._told(draw, self.mixture.grid(*draw, x))
+        return self._told(draw, self.mixture.grid(draw, x))
 
-    def _told(self, draw: tuple, x: tf.Tensor) -> tf.Tensor:
-        parameters = self.mixture.parameters(*draw)[:, None]
+    def _told(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
+        parameters = self.mixture.parameters(draw)[:, None]
         return tf.concat([x, tf.repeat(parameters, x.shape[1], 1)], -1)
 
 

@@ -60,6 +60,23 @@ class TaskStream(enum.Enum):
     VALIDATION = 2
 
 
+class Draw(NamedTuple):
+    """Which batch of tasks: a distribution's tasks are a pure function of it, so that a resumed run
+    sees the tasks that an uninterrupted one would have seen.
+
+    Attributes:
+      stream: training, or validation or evaluation on fresh tasks.
+      seed: of the run.
+      iteration: of the batch within the stream; may be a tensor.
+      num_tasks: a multiple of the number of modes.
+    """
+
+    stream: TaskStream
+    seed: int
+    iteration: int | tf.Tensor
+    num_tasks: int
+
+
 def from_function(
     sample: Callable[[int], tuple[npt.ArrayLike, npt.ArrayLike]],
     num_tasks: int,

@@ -10,7 +10,7 @@ from mmaml_tf.learners.baselines import Oracle, Pretrained, Random
 from mmaml_tf.learners.finetuned import FineTuned
 from mmaml_tf.learners.nearest_neighbour import NearestNeighbour
 from mmaml_tf.networks.models import conv_net, mlp
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw, TaskStream
 from tests.learners import check_along_a_direction, check_every_variable, make_batch
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_domain as tiny_omniglot
@@ -71,7 +71,7 @@ def test_finetune_trains_on_all_classes(tmp_path):
         np.reshape(batch.support.x, [-1, 28 * 28]), np.ravel(batch.support.y), strict=True
     ):
         assert images.setdefault(image.tobytes(), label) == label
-    tested = domain.tasks.sample(TaskStream.EVALUATION, 0, 0, 2, 1, 1)
+    tested = domain.tasks.sample(Draw(TaskStream.EVALUATION, 0, 0, 2), 1, 1)
     np.testing.assert_array_equal(tested.support.y, [[0, 1, 2]] * 2)
 
 

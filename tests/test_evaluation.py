@@ -6,7 +6,7 @@ import pytest
 
 from mmaml_tf.reporting import figures
 from mmaml_tf.reporting.evaluation import TaskResults, summarise
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw, TaskStream
 from tests.runs import tiny_domain
 
 
@@ -29,7 +29,7 @@ def test_losses_are_those_of_a_direct_computation():
     results = domain.evaluate(learner)
     assert results.scores.shape == (40, 3)
     assert results.embeddings.shape == (40, 6)
-    batch = domain.tasks.sample(TaskStream.EVALUATION, 1, 0, 40, 5, 5)
+    batch = domain.tasks.sample(Draw(TaskStream.EVALUATION, 1, 0, 40), 5, 5)
     predictions = learner.after_each_step(batch.support, batch.query.x).predictions
     expected = np.mean((predictions - batch.query.y) ** 2, axis=(2, 3)).T
     np.testing.assert_allclose(results.scores, expected, rtol=1e-4)
@@ -43,7 +43,7 @@ class Recorder:
         self.tasks, self.seen = tasks, set()
 
     def sample(self, *arguments):
-        self.seen.add(arguments[:2])
+        self.seen.add(arguments[0][:2])
         return self.tasks.sample(*arguments)
 
 
@@ -87,7 +87,9 @@ def test_evaluation_takes_its_own_shots_and_steps():
     learner = domain.build_learner()
     results = domain.evaluate(learner)
     assert results.scores.shape == (40, 5)
-    batch = domain.tasks.sample(TaskStream.EVALUATION, 1, 0, 40, 9, domain.config.eval_queries)
+    batch = domain.tasks.sample(
+        Draw(TaskStream.EVALUATION, 1, 0, 40), 9, domain.config.eval_queries
+    )
     predicted = learner.after_each_step(batch.support, batch.query.x, 4).predictions
     errors = [learner.task_loss(batch.query.y, part) for part in predicted]
     np.testing.assert_allclose(results.scores, np.stack(errors, 1), rtol=1e-5)

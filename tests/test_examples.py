@@ -173,7 +173,7 @@ def test_the_readmes_domain_draws_its_families():
     finally:
         MIXTURES.pop("steps", None)
     assert mixture.mode_names == ["sinusoid", "step"]
-    batch = mixture.sample(mm.tasks.TaskStream.TRAINING, 0, 0, 4, 5, 5)
+    batch = mixture.sample(mm.tasks.Draw(mm.tasks.TaskStream.TRAINING, 0, 0, 4), 5, 5)
     assert np.abs(np.abs(batch.query.y[2:]) - 1).max() < 6 * mixture.noise_stddev
 
 

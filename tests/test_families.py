@@ -7,16 +7,16 @@ import tensorflow as tf
 from data.families import ABS, LINEAR, QUADRATIC, SINUSOID, TANH, Family
 from data.priors import RandomSign, Uniform
 from data.regression import MIXTURES, Mixture
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw, TaskStream
 
-SIZES = dict(num_tasks=60, num_shots=5, num_queries=7)
+SIZES = dict(num_shots=5, num_queries=7)
 TRAINING, EVALUATION = TaskStream.TRAINING, TaskStream.EVALUATION
 
 
 @pytest.mark.parametrize("name", MIXTURES)
 def test_batches_are_balanced_and_sorted(name):
     mixture = MIXTURES[name]
-    batch = mixture.sample(TRAINING, 0, 0, **SIZES)
+    batch = mixture.sample(Draw(TRAINING, 0, 0, 60), **SIZES)
     assert batch.support.x.shape == batch.support.y.shape == (60, 5, 1)
     assert batch.query.x.shape == batch.query.y.shape == (60, 7, 1)
     modes = len(mixture.families)
@@ -24,7 +24,7 @@ def test_batches_are_balanced_and_sorted(name):
 
 
 def test_inputs_cover_their_range_evenly():
-    batch = MIXTURES["regression_2mode"].sample(TRAINING, 0, 0, 2000, 5, 5)
+    batch = MIXTURES["regression_2mode"].sample(Draw(TRAINING, 0, 0, 2000), 5, 5)
     for x in (batch.support.x.numpy(), batch.query.x.numpy()):
         assert -5 <= x.min() < -4.99
         assert 4.99 < x.max() <= 5
@@ -34,7 +34,7 @@ def test_inputs_cover_their_range_evenly():
 
 
 def test_support_and_query_are_different_points():
-    batch = MIXTURES["regression_3mode"].sample(TRAINING, 0, 0, **SIZES)
+    batch = MIXTURES["regression_3mode"].sample(Draw(TRAINING, 0, 0, 60), **SIZES)
     points = np.concatenate([batch.support.x, batch.query.x], 1)[..., 0]
     assert all(len(set(task)) == 12 for task in points)
 
@@ -86,7 +86,7 @@ def test_priors():
 
 def test_parameters_vary_independently_across_tasks():
     """Slope and intercept read off each line: uniform, uncorrelated."""
-    lines = Mixture([LINEAR]).curves(TRAINING, 0, 0, 2000, tf.constant([0.0, 1.0])).numpy()
+    lines = Mixture([LINEAR]).curves(Draw(TRAINING, 0, 0, 2000), tf.constant([0.0, 1.0])).numpy()
     intercept, slope = lines[:, 0], lines[:, 1] - lines[:, 0]
     for values in (slope, intercept):
         assert np.abs(values).max() <= 3.0001
@@ -99,7 +99,7 @@ def test_parameters_vary_independently_across_tasks():
 def test_every_target_is_noisy(part):
     noisy = Mixture([LINEAR])
     clean = Mixture([LINEAR], noise_stddev=0.0)
-    arguments = (TRAINING, 0, 0, 1000, 5, 5)
+    arguments = (Draw(TRAINING, 0, 0, 1000), 5, 5)
     noise = getattr(noisy.sample(*arguments), part).y - getattr(clean.sample(*arguments), part).y
     # 5,000 draws: the standard error of the standard deviation is 0.003.
     assert abs(np.std(noise) - 0.3) < 4 * 0.003
@@ -108,18 +108,18 @@ def test_every_target_is_noisy(part):
 
 def test_curves_are_the_sampled_tasks_functions():
     mixture = Mixture(MIXTURES["regression_5mode"].families, noise_stddev=0.0)
-    batch = mixture.sample(EVALUATION, 3, 2, 10, 4, 1)
+    batch = mixture.sample(Draw(EVALUATION, 3, 2, 10), 4, 1)
     for task in range(10):
-        curve = mixture.curves(EVALUATION, 3, 2, 10, batch.support.x[task, :, 0])[task]
+        curve = mixture.curves(Draw(EVALUATION, 3, 2, 10), batch.support.x[task, :, 0])[task]
         np.testing.assert_allclose(curve, batch.support.y[task, :, 0], rtol=1e-5, atol=1e-5)
 
 
 def test_draws_are_a_pure_function_of_stream_seed_and_iteration():
     mixture = MIXTURES["regression_2mode"]
-    draw = lambda *key: mixture.sample(*key, **SIZES).support.y.numpy()  # noqa: E731
+    draw = lambda *key: mixture.sample(Draw(*key, 60), **SIZES).support.y.numpy()  # noqa: E731
     base = draw(TRAINING, 1, 5)
     np.testing.assert_array_equal(base, draw(TRAINING, 1, 5))
-    in_graph = tf.function(lambda i: mixture.sample(TRAINING, 1, i, **SIZES).support.y)
+    in_graph = tf.function(lambda i: mixture.sample(Draw(TRAINING, 1, i, 60), **SIZES).support.y)
     np.testing.assert_array_equal(base, in_graph(tf.constant(5, tf.int64)))
     for other in ((TRAINING, 1, 6), (TRAINING, 2, 5), (EVALUATION, 1, 5)):
         assert not np.any(base == draw(*other))
@@ -127,15 +127,15 @@ def test_draws_are_a_pure_function_of_stream_seed_and_iteration():
 
 def test_own_family():
     steps = Family("step", lambda x, at: tf.where(x < at, 0.0, 1.0), {"at": Uniform(-1.0, 1.0)})
-    batch = Mixture([steps, LINEAR], noise_stddev=0.0).sample(TRAINING, 0, 0, 10, 5, 5)
+    batch = Mixture([steps, LINEAR], noise_stddev=0.0).sample(Draw(TRAINING, 0, 0, 10), 5, 5)
     assert set(np.unique(batch.query.y[:5])) <= {0.0, 1.0}
 
 
 def test_told_inputs_give_the_function():
     """An oracle's inputs: the task's family and parameters, from which every y follows."""
     mixture = Mixture([SINUSOID, LINEAR], noise_stddev=0.0)
-    draw = (TRAINING, 0, 3, 6)
-    batch, told = mixture.sample(*draw, 4, 5), mixture.told().sample(*draw, 4, 5)
+    draw = Draw(TRAINING, 0, 3, 6)
+    batch, told = mixture.sample(draw, 4, 5), mixture.told().sample(draw, 4, 5)
     assert told.query.x.shape == [6, 5, mixture.told().input_size] == [6, 5, 7]
     np.testing.assert_array_equal(told.query.y, batch.query.y)
     x, wave, amplitude, phase, line, slope, intercept = np.moveaxis(told.query.x.numpy(), -1, 0)
@@ -145,5 +145,5 @@ def test_told_inputs_give_the_function():
     y = wave * amplitude * np.sin(x - phase) + line * (slope * x + intercept)
     np.testing.assert_allclose(y, batch.query.y[..., 0], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(
-        mixture.told().grid(*draw, tf.constant([0.0, 1.0]))[:, :, 1:], told.query.x[:, :2, 1:]
+        mixture.told().grid(draw, tf.constant([0.0, 1.0]))[:, :, 1:], told.query.x[:, :2, 1:]
     )

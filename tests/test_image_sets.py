@@ -14,7 +14,7 @@ from data.image_sets import load
 from data.image_tasks import ImageSetTasks
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw, TaskStream
 from tests.runs import command
 
 SIZE = 8
@@ -118,7 +118,7 @@ def tasks(sets, rotated=()):
 
 
 def test_tasks_are_balanced_and_disjoint(sets):
-    drawn = tasks(sets).sample(TaskStream.TRAINING, 0, 3, 40, 2, 3)
+    drawn = tasks(sets).sample(Draw(TaskStream.TRAINING, 0, 3, 40), 2, 3)
     np.testing.assert_array_equal(drawn.mode, [0] * 20 + [1] * 20)
     assert drawn.support.x.shape == [40, 4, SIZE, SIZE, 3]
     np.testing.assert_array_equal(drawn.support.y[0], [0, 0, 1, 1])
@@ -134,7 +134,7 @@ def test_tasks_are_balanced_and_disjoint(sets):
             assert len(set(members)) == 1
         assert len({image.tobytes() for image in images}) == len(images)
     # A class with more images than another has all of them drawn.
-    many = tasks(sets).sample(TaskStream.TRAINING, 0, 4, 800, 2, 3).support.x[:400]
+    many = tasks(sets).sample(Draw(TaskStream.TRAINING, 0, 4, 800), 2, 3).support.x[:400]
     levels = {int(level) % 20 for level in np.rint(np.mean(many, (2, 3, 4)) * 255 - 0.4).ravel()}
     assert levels >= {0, 3, 6}
 
@@ -149,7 +149,9 @@ def test_turned_classes_are_classes_of_their_own(tmp_path):
             Image.fromarray(image).save(folder / name / f"{number}.png")
     images = load(folder, SIZE)
     images.splits.update(dict.fromkeys(TaskStream, np.arange(3)))
-    drawn = ImageSetTasks([images], 2, 2, ["arrows"]).sample(TaskStream.TRAINING, 0, 0, 50, 1, 1)
+    drawn = ImageSetTasks([images], 2, 2, ["arrows"]).sample(
+        Draw(TaskStream.TRAINING, 0, 0, 50), 1, 1
+    )
     np.testing.assert_array_equal(drawn.support.x, drawn.query.x)  # of one class: turned alike
     originals = images.images[::2, ..., 0] / 255
     seen = set()
@@ -168,10 +170,10 @@ def test_turned_classes_are_classes_of_their_own(tmp_path):
 def test_labels_of_all_classes_are_told_apart(sets):
     labelled = tasks(sets, rotated=["signs"]).labelled_by_class()
     assert labelled.num_classes == 6 + 6 * 4
-    drawn = labelled.sample(TaskStream.TRAINING, 0, 0, 40, 2, 3)
+    drawn = labelled.sample(Draw(TaskStream.TRAINING, 0, 0, 40), 2, 3)
     labels = drawn.support.y.numpy()
     assert labels[:20].max() < 6 <= labels[20:].min() and labels.max() < 30
-    tested = labelled.sample(TaskStream.EVALUATION, 0, 0, 2, 1, 1).support.y
+    tested = labelled.sample(Draw(TaskStream.EVALUATION, 0, 0, 2), 1, 1).support.y
     np.testing.assert_array_equal(tested, [[0, 1], [0, 1]])
 
 
@@ -185,7 +187,7 @@ def test_too_few_classes_or_images(sets):
 
 def test_draws_are_the_same_in_a_graph(sets):
     drawn = tasks(sets, rotated=["photos"])
-    arguments = (TaskStream.EVALUATION, 1, 2, 4, 1, 2)
+    arguments = (Draw(TaskStream.EVALUATION, 1, 2, 4), 1, 2)
     eager, graph = drawn.sample(*arguments), tf.function(drawn.sample)(*arguments)
     for own, other in zip(tf.nest.flatten(eager), tf.nest.flatten(graph), strict=True):
         np.testing.assert_allclose(own, other, rtol=1e-6)  # x / 255 is x * (1 / 255) in a graph

@@ -13,7 +13,7 @@ from data.omniglot import ROTATIONS, Episodes, OmniglotTasks, split
 from data.omniglot_characters import DRAWINGS, SIZE, Characters, load
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw, TaskStream
 from tests.omniglot_fixture import character_names, write_archives
 
 WAYS, SHOTS, QUERIES, TASKS = 3, 2, 4, 40
@@ -296,7 +296,7 @@ def test_xla_draws_the_same_tasks():
     tasks = OmniglotTasks(numbered_characters(400), 0, 300, 50, WAYS)
 
     def sample(iteration):
-        return tasks.sample(TaskStream.TRAINING, 3, iteration, 200, SHOTS, QUERIES)
+        return tasks.sample(Draw(TaskStream.TRAINING, 3, iteration, 200), SHOTS, QUERIES)
 
     iteration = tf.constant(7, tf.int64)
     plain, compiled = sample(iteration), tf.function(sample, jit_compile=True)(iteration)
@@ -335,10 +335,10 @@ def test_batches_are_a_pure_function_of_stream_seed_and_iteration():
     tasks = make_tasks()
 
     def draw(stream, seed, iteration, tasks=tasks):
-        return tasks.sample(stream, seed, iteration, 4, 1, 1).support.x.numpy()
+        return tasks.sample(Draw(stream, seed, iteration, 4), 1, 1).support.x.numpy()
 
     reference = draw(TaskStream.TRAINING, 3, 7)
-    compiled = tf.function(lambda i: make_tasks().sample(TaskStream.TRAINING, 3, i, 4, 1, 1))
+    compiled = tf.function(lambda i: make_tasks().sample(Draw(TaskStream.TRAINING, 3, i, 4), 1, 1))
     np.testing.assert_array_equal(reference, draw(TaskStream.TRAINING, 3, 7, make_tasks()))
     # Compiled, / 255 may be * (1 / 255).
     np.testing.assert_allclose(reference, compiled(tf.constant(7)).support.x, rtol=1e-6)
@@ -353,7 +353,7 @@ def test_batches_are_a_pure_function_of_stream_seed_and_iteration():
 @pytest.mark.parametrize("stream", list(TaskStream))
 def test_tasks_show_their_own_splits_characters_only(stream):
     tasks = make_tasks()
-    batch = tasks.sample(stream, 0, 0, 200, 1, 1)
+    batch = tasks.sample(Draw(stream, 0, 0, 200), 1, 1)
     shown = {str(c) for e in (batch.support, batch.query) for c in identities(e.x)[0].ravel()}
     assert shown == {name.split("/")[1] for name in tasks.splits[stream].names}
 
@@ -385,5 +385,5 @@ def test_real_omniglot(cache_dir):
     # Strokes are thin: some ink everywhere, mostly paper.
     ink = characters.images.mean((1, 2, 3)) / 255
     assert 0.005 < ink.min() < ink.max() < 0.3
-    batch = tasks.sample(TaskStream.TRAINING, 0, 0, 32, 1, 1)
+    batch = tasks.sample(Draw(TaskStream.TRAINING, 0, 0, 32), 1, 1)
     assert np.max(batch.support.x) == 1.0

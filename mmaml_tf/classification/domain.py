@@ -21,7 +21,7 @@ from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import conv_net, max_pool_net, pixel_mlp
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
-from mmaml_tf.tasks import TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 
 MODELS = {"conv": conv_net, "max_pool": max_pool_net, "mlp": pixel_mlp}
@@ -159,9 +159,8 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         batch_size = min(num_tasks, EVALUATION_BATCH // modes * modes)
 
         def sample(index: tf.Tensor) -> TaskBatch:
-            return self.tasks.sample(
-                stream, seed, index, batch_size, num_shots, config.eval_queries
-            )
+            draw = Draw(stream, seed, index, batch_size)
+            return self.tasks.sample(draw, num_shots, config.eval_queries)
 
         return sample, math.ceil(num_tasks / batch_size)
 
@@ -187,14 +186,9 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def episode_figure(self, learner: MetaLearner) -> Figure:
         """Evaluation tasks with the learner's predictions."""
         config = self.config
-        batch = self.tasks.sample(
-            TaskStream.EVALUATION,
-            config.eval_seed,
-            0,
-            FIGURE_TASKS * len(config.mode_names),
-            config.shots_at_evaluation,
-            config.eval_queries,
-        )
+        number = FIGURE_TASKS * len(config.mode_names)
+        draw = Draw(TaskStream.EVALUATION, config.eval_seed, 0, number)
+        batch = self.tasks.sample(draw, config.shots_at_evaluation, config.eval_queries)
         outcome = learner.after_each_step(batch.support, batch.query.x, config.eval_steps)
         probabilities = tf.nn.softmax(outcome.predictions).numpy()[:, :, :: config.eval_queries]
         return episodes(

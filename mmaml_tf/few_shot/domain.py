@@ -10,7 +10,7 @@ import tensorflow as tf
 from mmaml_tf import methods
 from mmaml_tf.config import FewShotConfig
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.tasks import TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import RunFolder
 
@@ -18,15 +18,7 @@ from mmaml_tf.training.run_folder import RunFolder
 class FewShotTasks(Protocol):
     """What every supervised domain asks of its task distribution."""
 
-    def sample(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        num_shots: int,
-        num_queries: int,
-    ) -> TaskBatch:
+    def sample(self, draw: Draw, num_shots: int, num_queries: int) -> TaskBatch:
         """A batch of tasks, a pure function of its arguments."""
 
 
@@ -89,10 +81,7 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         """The batch of a meta-iteration."""
         config = self.config
         return self.tasks.sample(
-            TaskStream.TRAINING,
-            config.seed,
-            iteration,
-            config.meta_batch_size,
+            Draw(TaskStream.TRAINING, config.seed, iteration, config.meta_batch_size),
             config.num_shots,
             config.num_queries,
         )

@@ -19,7 +19,7 @@ from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.regression.tasks import RegressionTasks
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.report import ReportedRun
-from mmaml_tf.tasks import TaskBatch, TaskStream
+from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 
 METRIC = "mse"
 LABEL = "mean squared error"
@@ -74,10 +74,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
         def sample(index: tf.Tensor) -> TaskBatch:
             return self.tasks.sample(
-                TaskStream.EVALUATION,
-                config.eval_seed,
-                index,
-                batch,
+                Draw(TaskStream.EVALUATION, config.eval_seed, index, batch),
                 config.shots_at_evaluation,
                 config.eval_queries,
             )

@@ -9,7 +9,7 @@ from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.regression.figures import Prediction, predictions
 from mmaml_tf.regression.tasks import RegressionTasks
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw, TaskStream
 
 TASKS_PER_MODE = 3
 GRID = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
@@ -26,10 +26,10 @@ class ShownTasks:
     def __init__(self, tasks: RegressionTasks, config: RegressionConfig):
         self._config = config
         number = TASKS_PER_MODE * len(config.modes)
-        draw = (TaskStream.EVALUATION, config.eval_seed, 0, number)
-        self._batch = tasks.sample(*draw, config.shots_at_evaluation, num_queries=1)
-        self._curves = tasks.curves(*draw, GRID).numpy()
-        self._grid = tasks.grid(*draw, GRID)
+        draw = Draw(TaskStream.EVALUATION, config.eval_seed, 0, number)
+        self._batch = tasks.sample(draw, config.shots_at_evaluation, num_queries=1)
+        self._curves = tasks.curves(draw, GRID).numpy()
+        self._grid = tasks.grid(draw, GRID)
 
     def predictions(self, learner: MetaLearner) -> np.ndarray:
         """A learner's predictions on GRID, [S + 1, tasks, N]."""

@@ -5,7 +5,7 @@ from typing import Protocol, Self
 import tensorflow as tf
 
 from mmaml_tf.few_shot.domain import FewShotTasks
-from mmaml_tf.tasks import TaskStream
+from mmaml_tf.tasks import Draw
 
 
 class RegressionTasks(FewShotTasks, Protocol):
@@ -25,22 +25,8 @@ class RegressionTasks(FewShotTasks, Protocol):
     def one_sided(self) -> Self:
         """The same functions, of whose inputs only the lower half of the range is met."""
 
-    def grid(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
+    def grid(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
         """Those tasks' inputs at the points x [N]: [tasks, N, input_size]."""
 
-    def curves(
-        self,
-        stream: TaskStream,
-        seed: int,
-        iteration: int | tf.Tensor,
-        num_tasks: int,
-        x: tf.Tensor,
-    ) -> tf.Tensor:
+    def curves(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
         """The noise-free functions of those tasks."""
