@@ -47,6 +47,7 @@ class Reinforcement:
 
 
 DISTANCE, SQUARED = "mmaml_tf/Navigation2D-v0", "mmaml_tf/Navigation2DSquared-v0"
+PUBLISHED = dict(cg_damping=1e-5)  # in all of [MAML]'s
 FINE_TUNED = {"pretrained": dict(inner_lr=0.2), "random": dict(inner_lr=1.0)}
 DOMAINS: dict[str, Reinforcement] = {
     "navigation_2d": Reinforcement(
@@ -70,25 +71,29 @@ DOMAINS: dict[str, Reinforcement] = {
     "maml_navigation": Reinforcement(
         DISTANCE,
         GOALS["maml_navigation"],
-        dict(meta_batch_size=20, inner_lr=0.5, eval_rollouts=40),
+        dict(meta_batch_size=20, inner_lr=0.5, eval_rollouts=40) | PUBLISHED,
         reward="distance",
         other_rewards={"squared": SQUARED},
     ),
     "maml_cheetah_velocity": Reinforcement(
         "mmaml_tf/HalfCheetahVelocity-v0",
         GOALS["maml_cheetah_velocity"],
+        PUBLISHED,
         by_method={"pretrained": dict(inner_lr=0.02)},
     ),
     "maml_cheetah_direction": Reinforcement(
         "mmaml_tf/HalfCheetahDirection-v0",
         GOALS["maml_cheetah_direction"],
-        dict(max_kl=0.02),
+        dict(max_kl=0.02) | PUBLISHED,
         FINE_TUNED,
     ),
     "maml_ant_velocity": Reinforcement(
-        "mmaml_tf/AntVelocity-v0", GOALS["maml_ant_velocity"], by_method=FINE_TUNED
+        "mmaml_tf/AntVelocity-v0", GOALS["maml_ant_velocity"], PUBLISHED, FINE_TUNED
     ),
     "maml_ant_direction": Reinforcement(
-        "mmaml_tf/AntDirection-v0", GOALS["maml_ant_direction"], dict(rollouts=40), FINE_TUNED
+        "mmaml_tf/AntDirection-v0",
+        GOALS["maml_ant_direction"],
+        dict(rollouts=40) | PUBLISHED,
+        FINE_TUNED,
     ),
 }
