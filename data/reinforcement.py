@@ -53,8 +53,8 @@ DOMAINS: dict[str, Reinforcement] = {
     "navigation_2d": Reinforcement(
         DISTANCE,
         GOALS["navigation_2d"],
-        # The rate of [MAML]'s navigation. [MuMoMAML] says none; with 0.1 modulation alone reached
-        # -32.1, with 0.5 what its figure shows.
+        # The rate of [MAML]'s navigation. [MuMoMAML] says none; its return after modulation was
+        # -23.2 with this one, and -32.1 with 0.1.
         dict(meta_batch_size=20, inner_lr=0.5),
         reward="distance",
         other_rewards={"squared": SQUARED},
