@@ -9,6 +9,7 @@ tables at the end. Omniglot's archives are looked for in omniglot_archives/, as 
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def regenerate(domain: str, measure: bool) -> None:
         has_weights = packed.kept_iteration() is not None
         if not output.evaluation_file.exists() or (measure and has_weights):
             actions.evaluate(built, packed, output)
-        label = packed.path.name.removesuffix("-seed0")
+        label = re.sub(r"-seed\d+$", "", packed.path.name)
         runs.append(ReportedRun(built, packed, output, label))
     report(runs, ROOT / "results" / domain)
 

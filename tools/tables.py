@@ -182,9 +182,7 @@ def updated(text: str) -> str:
     for name, table in rows.TABLES.items():
         marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
         made = WRITERS.get(name, returns)(table)
-        text, found = re.subn(
-            marked, lambda match, made=made: match[1] + made + match[2], text, flags=re.DOTALL
-        )
+        text, found = re.subn(marked, rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
         if found != 1:
             raise ValueError(f"the text has {found} places for the table {name}, not 1")
     return text

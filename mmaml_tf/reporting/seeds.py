@@ -59,7 +59,7 @@ def half_width(values: npt.ArrayLike, axis: int = 0) -> npt.NDArray[np.float64]:
     if num_seeds < 2:
         return np.full(np.delete(values.shape, axis), np.nan)
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, num_seeds - 1)
-    return np.asarray(quantile * stats.sem(values, axis))
+    return np.asarray(quantile * stats.sem(values, axis))[()]  # a number, of numbers
 
 
 def over_seeds(evaluations: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -113,7 +113,5 @@ def _settings(run: "ReportedRun") -> tuple:
     config = run.domain.config
     free = ("seed", *config.RESUMABLE)
     return tuple(
-        (name, str(value))
-        for name, value in dataclasses.asdict(config).items()
-        if name not in free
+        (name, str(value)) for name, value in dataclasses.asdict(config).items() if name not in free
     )
