@@ -12,10 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import registry
 from flags.common import FLAGS
 from tests.runs import tiny_domain, tiny_flags
-from tools import pack, plan, regenerate, reproduce, rows, side_by_side, tables
+from tools import pack, plan, regenerate, reproduce, rows, tables
 from tools.plan import Plan, Run, State
 from tools.rows import Place, Row, Table
 from tools.side_by_side import Step, run_all
@@ -130,7 +129,7 @@ def test_time_is_that_of_earlier_runs_by_iterations():
     assert plan.planned(run).seconds() == 20.0
     assert plan.wall_time([3.0, 2.0, 2.0], 2) == 4.0
     jobs = [[plan.planned(run)], [plan.planned(Run(TRAINING, 2))]]
-    assert reproduce.remaining(jobs, 1, on_gpu=False) == "1:20"
+    assert reproduce.remaining(jobs, 1, on_gpu=False) == "0:50"
     starts = [
         dict(cores=1, iterations=10, seconds=5.0),
         dict(cores=None, iterations=30, seconds=2.0),
@@ -183,7 +182,12 @@ def test_a_failing_command_stops_only_what_follows_it(root):
 
 
 def test_jobs_run_side_by_side(root):
-    wait = "import pathlib, time\npathlib.Path('{0}').touch()\nwhile not pathlib.Path('{1}').exists(): time.sleep(0.05)"
+    wait = """
+import pathlib, time
+pathlib.Path('{0}').touch()
+while not pathlib.Path('{1}').exists():
+    time.sleep(0.05)
+"""
     jobs = [[step(a, wait.format(a, b), root)] for a, b in (("x", "y"), ("y", "x"))]
     assert run_all(jobs, 2, root, lambda *_: "") == {}
 
@@ -202,7 +206,8 @@ import pathlib, sys
 from tools.side_by_side import Step, run_all
 root = pathlib.Path({str(root)!r})
 try:
-    run_all([[Step('child', [sys.executable, '-c', {child!r}], root / 'log')]], 1, root, lambda *_: '')
+    step = Step('child', [sys.executable, '-c', {child!r}], root / 'log')
+    run_all([[step]], 1, root, lambda *_: '')
 except KeyboardInterrupt:
     sys.exit(77 if (root / 'saved').exists() else 1)
 """
@@ -264,5 +269,5 @@ def test_a_table_is_reproduced(root, capsys):
     before = (results / "maml-seed0" / "evaluation.csv").read_bytes()
     capsys.readouterr()
     assert reproduce.main(["regression", "--seeds=2"]) == 0
-    assert capsys.readouterr().out.count("kept ") == 2
+    assert capsys.readouterr().out.count("kept    ") == 2
     assert (results / "maml-seed0" / "evaluation.csv").read_bytes() == before

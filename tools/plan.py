@@ -15,6 +15,8 @@ from tools.rows import Flags, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = "paper"
+# That are looked for.
+MAX_SEEDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,11 +165,10 @@ def _compared(run: Run, wanted: RunConfig) -> tuple[int, str]:
 
 
 def histories(run: Run) -> list[list[provenance.Start]]:
-    """What is known of the time that a run takes: its own starts, then those of other seeds."""
-    own = [run.folder, run.kept]
-    training = dataclasses.replace(run, evaluation="")
-    others = [dataclasses.replace(training, seed=seed) for seed in range(10)]
-    folders = own + [folder for other in others for folder in (other.folder, other.kept)]
+    """What is known of the time that a run takes: its own starts, other seeds', kept runs'."""
+    own = dataclasses.replace(run, evaluation="")
+    runs = [own, *(dataclasses.replace(own, seed=seed) for seed in range(MAX_SEEDS))]
+    folders = [run.folder for run in runs] + [run.kept for run in runs]
     return [provenance.held(folder.provenance_file) for folder in folders]
 
 

@@ -195,7 +195,7 @@ def keep_all(jobs: Sequence[Job], is_best_packed: bool, again: bool) -> dict[str
     domains = set()
     for (domain, label, evaluation), own in groups.items():
         try:
-            others = [dataclasses.replace(own[0], seed=seed) for seed in range(10)]
+            others = [dataclasses.replace(own[0], seed=seed) for seed in range(plan.MAX_SEEDS)]
             others = [run for run in others if run not in own and run.kept.is_run()]
             keep([*own, *others], is_best_packed, again)
             domains.add(domain)
@@ -237,7 +237,11 @@ def listing() -> str:
 
 
 def _seeds(training: rows.Training) -> str:
-    held = [seed for seed in range(10) if Run(training, seed).results.evaluation_file.exists()]
+    held = [
+        seed
+        for seed in range(plan.MAX_SEEDS)
+        if Run(training, seed).results.evaluation_file.exists()
+    ]
     return f"(seeds {', '.join(map(str, held))})" if held else ""
 
 
