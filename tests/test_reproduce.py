@@ -1,5 +1,6 @@
 """`tools.reproduce`: what it plans, that a failure stops nothing else, and a whole tiny table."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 
 from flags.common import FLAGS
 from tests.runs import tiny_domain, tiny_flags
-from tools import pack, plan, regenerate, reproduce, rows, tables
+from tools import model_card, pack, plan, regenerate, reproduce, rows, tables
 from tools.plan import Plan, Run, State
 from tools.rows import Place, Row, Table
 from tools.side_by_side import Step, run_all
@@ -29,7 +30,7 @@ CONFIG = tiny_domain("maml").config
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
     """An empty folder in which the tools keep what they make, with one tiny row."""
-    for module in (plan, pack, regenerate):
+    for module in (plan, pack, regenerate, model_card):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tables, "PRETRAINED", tmp_path / "pretrained")
@@ -74,22 +75,19 @@ def test_every_row_names_the_folder_that_its_command_makes(monkeypatch):
 
 def test_what_is_kept_is_of_its_rows_settings(monkeypatch):
     monkeypatch.undo()
-    kept = {}
+    made = {}
     for table in rows.TABLES.values():
         for _, _, training in table.trainings():
             for evaluation in ("", *training.evaluations):
                 run = Run(training, 0, evaluation)
-                kept[f"{training.domain}/{run.name}"] = run
-    folders = {
-        f"{path.parts[-3]}/{path.parts[-2]}" for path in ROOT.glob("pretrained/*/*/config.json")
-    }
-    assert {name.rpartition("-seed")[0] for name in folders} <= {
-        name.rpartition("-seed")[0] for name in kept
-    }
-    for name in folders & set(kept):
-        found = plan.planned(kept[name])
+                made[training.domain, run.name.removesuffix("-seed0")] = run
+    folders = [path.parent for path in ROOT.glob("pretrained/*/*/config.json")]
+    assert folders
+    for folder in folders:
+        label, _, seed = folder.name.rpartition("-seed")
+        found = plan.planned(dataclasses.replace(made[folder.parent.name, label], seed=int(seed)))
         assert found.state is State.KEPT
-        assert found.note == "" or found.note.endswith(" iterations") and ";" not in found.note
+        assert ";" not in found.note and (not found.note or found.note.endswith(" iterations"))
 
 
 def test_the_plan_tells_missing_cut_trained_and_kept_runs_apart():
