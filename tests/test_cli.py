@@ -12,7 +12,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import command, tiny_domain, tiny_flags
-from tools import pack, regenerate
+from tools import model_card, pack, regenerate
 
 BASE = ["--domain=regression_2mode", *tiny_flags()]
 # The method that builds fastest, for what does not depend on it.
@@ -161,7 +161,8 @@ def test_a_recorded_run_is_reported_without_weights(
         "metrics.csv",
         "provenance.json",
     }
-    monkeypatch.setattr(regenerate, "ROOT", in_empty_folder)
+    for module in (regenerate, model_card):
+        monkeypatch.setattr(module, "ROOT", in_empty_folder)
     regenerate.regenerate("regression_2mode", measure=True)
     results = in_empty_folder / "results" / "regression_2mode"
     kept = (results / "maml-seed0" / "evaluation.csv").read_bytes()

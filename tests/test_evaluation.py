@@ -75,7 +75,7 @@ def test_one_diverged_batch_does_not_flatten_the_training_curve():
     loss = np.linspace(5.0, 1.0, 200)
     loss[100] = 1e12
     drawn = figures.training_curves(
-        {"run": pd.DataFrame({"iteration": np.arange(200), "loss": loss})}, "loss", "loss"
+        {"run": [pd.DataFrame({"iteration": np.arange(200), "loss": loss})]}, "loss", "loss"
     )
     low, high = drawn.axes[0].get_ylim()
     assert 0.5 < low < 1.0

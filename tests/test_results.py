@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from flags.common import FLAGS
-from tools import regenerate, tables
+from mmaml_tf.training.run_folder import RunFolder
+from tools import model_card, regenerate, rows, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = list((ROOT / "results").glob("*/*-seed*/evaluation.csv"))
@@ -32,7 +34,8 @@ def test_every_row_has_its_run():
 def test_packed_weights_make_the_row_again(tmp_path, monkeypatch):
     run = Path("navigation_2d_wide", "random-seed0")
     shutil.copytree(ROOT / "pretrained" / run, tmp_path / "pretrained" / run)
-    monkeypatch.setattr(regenerate, "ROOT", tmp_path)
+    for module in (regenerate, model_card):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     FLAGS(["test"])
     regenerate.regenerate("navigation_2d_wide", measure=False)
     again, before = (
@@ -42,3 +45,32 @@ def test_packed_weights_make_the_row_again(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(again, before, rtol=1e-3)
     made = {path.name for path in (tmp_path / "results" / "navigation_2d_wide").iterdir()}
     assert made == {"table.md", "evaluation.csv", "training.png", "adaptation.png", run.name}
+
+
+@pytest.mark.parametrize("domain", rows.SERVED)
+def test_the_served_model_has_the_weights_of_its_run(domain):
+    def arrays(prefix):
+        reader = tf.train.load_checkpoint(str(prefix))
+        types = reader.get_variable_to_dtype_map()
+        names = [name for name, kind in types.items() if kind == tf.float32]
+        return {reader.get_tensor(name).tobytes() for name in names}
+
+    served = ROOT / "pretrained" / domain / "saved_model"
+    (file,) = (ROOT / "pretrained" / domain / rows.SERVED[domain]).rglob("ckpt-*.index")
+    weights = arrays(file.with_suffix(""))
+    assert len(weights) > 10 and weights <= arrays(served / "variables" / "variables")
+
+
+@pytest.mark.parametrize("domain", ["regression_2mode", "navigation_2d", "omniglot"])
+def test_model_cards_are_as_the_tool_makes_them(domain, tmp_path):
+    served = ROOT / "pretrained" / domain / "saved_model"
+    copy = tmp_path / "saved_model"
+    shutil.copytree(served, copy)
+    run, evaluated = (
+        RunFolder(ROOT / part / domain / rows.SERVED[domain]) for part in ("pretrained", "results")
+    )
+    text = model_card.write(run, evaluated, copy).read_text()
+    assert (served / model_card.CARD).read_text() == text
+    for words in ("## Limits", "MIT", "| output |", "± ", "at commit", "`meta_batch_size`"):
+        assert words in text
+    assert "{" not in text

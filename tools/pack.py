@@ -6,7 +6,8 @@ Each becomes pretrained/<domain>/<label>-seed<N>, or `name` if given as `run=nam
 config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate
 --checkpoint=` reads. With --resumable also the newest checkpoint whole, so that a copy of the
 folder in the place where the run was is the run, and its command continues it. With --record no
-weights at all: the run's evaluation goes to results/<domain>/ and stays as it is.
+weights at all: the run's evaluation goes to results/<domain>/ and stays as it is. With --served its
+SavedModel, too, becomes pretrained/<domain>/saved_model, with a model card (tools.model_card).
 """
 
 import argparse
@@ -17,11 +18,13 @@ from pathlib import Path
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
+from mmaml_tf.reporting import actions
 from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.checkpoints import Checkpoints, has_weights_alone
 from mmaml_tf.training.run_folder import RunFolder, saved_iterations
 from mmaml_tf.training.storage import replacing
 from registry import held_run
+from tools import model_card
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,6 +92,21 @@ def pack(
     return target.path
 
 
+def serve(packed: RunFolder) -> Path:
+    """Makes a packed run the one whose SavedModel its domain has; returns its model card.
+
+    Raises:
+      RunError: if its weights, or its evaluation, are not there.
+    """
+    config, registration = held_run(packed)
+    evaluated = RunFolder(ROOT / "results" / config.domain / packed.path.name)
+    if not evaluated.evaluation_file.exists():
+        raise RunError(f"{evaluated.path} has no evaluation: tools.regenerate makes it")
+    target = RunFolder(packed.path.parent)
+    actions.export(registration.build(config), packed, target)
+    return model_card.write(packed, evaluated, target.saved_model)
+
+
 def _copy_checkpoints(source: RunFolder, target: RunFolder) -> None:
     target.checkpoints.mkdir()
     newest = saved_iterations(source.checkpoints)[0]
@@ -117,12 +135,16 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", help="run folders, or folder=name")
     parser.add_argument("--resumable", action="store_true", help="keep what continues training")
     parser.add_argument("--record", action="store_true", help="keep evaluations, no weights")
+    parser.add_argument("--served", action="store_true", help="its SavedModel is the domain's")
     parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
     for argument in chosen.runs:
         path, _, name = argument.partition("=")
         try:
-            print(_packed(path, name, chosen).relative_to(ROOT))
+            packed = _packed(path, name, chosen)
+            print(packed.relative_to(ROOT))
+            if chosen.served:
+                print(serve(RunFolder(packed)).relative_to(ROOT))
         except (RunError, ConfigError, OSError) as error:
             sys.exit(f"pack: {error}")
 

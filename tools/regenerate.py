@@ -3,12 +3,15 @@
     python -m tools.regenerate [--measure] [domain ...]
 
 For every domain (or those named) results/<domain>/ gets table.md, evaluation.csv of all runs and
-the figures that compare them. A run without a folder of its own there, results/<domain>/<run>, is
-first evaluated on its tasks, and with --measure all are: a minute or two each. Writes the README's
-tables at the end. Omniglot's archives are looked for in omniglot_archives/, as by its runs.
+the figures that compare them; runs that differ in the seed alone are also compared as one. A run
+without a folder of its own there, results/<domain>/<run>, is first evaluated on its tasks, and with
+--measure all are: a minute or two each. Writes the model card of the domain's SavedModel, and the
+README's tables at the end. Omniglot's archives are looked for in omniglot_archives/, as by its
+runs.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +23,7 @@ from mmaml_tf.reporting.report import ReportedRun, report
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
-from tools import tables
+from tools import model_card, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,9 +44,10 @@ def regenerate(domain: str, measure: bool) -> None:
         has_weights = packed.kept_iteration() is not None
         if not output.evaluation_file.exists() or (measure and has_weights):
             actions.evaluate(built, packed, output)
-        label = packed.path.name.removesuffix("-seed0")
+        label = re.sub(r"-seed\d+$", "", packed.path.name)
         runs.append(ReportedRun(built, packed, output, label))
     report(runs, ROOT / "results" / domain)
+    model_card.write_packed(domain)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

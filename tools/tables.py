@@ -2,220 +2,199 @@
 
     python -m tools.tables
 
-writes them into the README; a test holds the README to them. The papers' figures are those of
-the methods' own papers, and of [MMAML] for five modes.
+writes them into the README; a test holds the README to them. `tools.rows` has what they say.
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from mmaml_tf.reporting import markdown
 from mmaml_tf.reporting.evaluation import read_evaluation
+from mmaml_tf.reporting.seeds import over_seeds
 from mmaml_tf.training.run_folder import RunFolder
+from tools import rows
+from tools.rows import Table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 README = RESULTS.parent / "README.md"
 PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
-
-# What a row says, the papers' figures by domain (before / after the gradient steps), the run. Two
-# and three modes are of [MuMoMAML], five, and modulation alone, of its follow-up [MMAML].
-REGRESSION: tuple[tuple[str, dict[int, str], str], ...] = (
-    ("MAML", {2: "15.9255 / 1.0852", 3: "12.5994 / 1.1633", 5: "– / 1.668"}, "maml-seed0"),
-    ("MAML, `--inner_clip_norm=350`", {}, "maml-limit-seed0"),
-    (
-        "Multi-MAML",
-        {2: "16.2894 / 0.4330", 3: "12.3742 / 0.7791", 5: "– / 1.082"},
-        "multi_maml-seed0",
-    ),
-    (
-        "MuMoMAML, softmax",
-        {2: "3.9140 / 0.4795", 3: "0.6889 / 0.4884", 5: "2.421 / 0.939"},
-        "mumomaml-softmax-seed0",
-    ),
-    ("MuMoMAML, sigmoid", {2: "1.4992 / 0.3414", 3: "2.4047 / 0.4414"}, "mumomaml-sigmoid-seed0"),
-    (
-        "MuMoMAML, FiLM",
-        {2: "1.7094 / 0.3125", 3: "1.9234 / 0.4048", 5: "2.166 / 0.868"},
-        "mumomaml-film-seed0",
-    ),
-    ("MuMoMAML, FiLM, `--lr_schedule=cosine`", {}, "mumomaml-film-cosine-seed0"),
-    ("MuMoMAML, FiLM, tuned", {}, "mumomaml-film-tuned-seed0"),
-    ("modulation alone", {2: "0.362", 3: "0.548", 5: "0.898"}, "modulation-film-seed0"),
-    ("Meta-SGD", {}, "meta_sgd-seed0"),
-    ("MAML++", {}, "maml_plus_plus-seed0"),
-    ("context vector", {}, "context-seed0"),
-    ("ANIL", {}, "anil-seed0"),
-    ("Reptile", {}, "reptile-seed0"),
-    ("transformer in context", {}, "in_context-seed0"),
-    ("pretrained, fine-tuned", {}, "pretrained-seed0"),
-    ("random, fine-tuned", {}, "random-seed0"),
-    ("oracle", {}, "oracle-seed0"),
-)
-REGRESSION_PAPERS = {2: "MuMoMAML", 3: "MuMoMAML", 5: "MMAML"}
-# [MAML]: Table 2 for K = 5, the others, up to nine steps, read from Figures 3 and 6.
-SINUSOID_SHOTS, SINUSOID_STEPS = (5, 10, 20), (1, 5, 10)
-SINUSOID = (
-    (
-        "MAML",
-        "maml",
-        (("0.67", "0.38", "0.35"), ("0.41", "0.155", ""), ("0.26", "0.08", "")),
-    ),
-    (
-        "pretrained, fine-tuned",
-        "pretrained",
-        (("2.41", "2.23", "2.19"), ("2.32", "1.91", ""), ("2.13", "1.59", "")),
-    ),
-)
-RETURNS = (
-    ("MuMoMAML, FiLM", "mumomaml-film-seed0"),
-    ("MAML", "maml-seed0"),
-    ("modulation alone", "modulation-film-seed0"),
-    ("Meta-SGD", "meta_sgd-seed0"),
-    ("context vector", "context-seed0"),
-    ("RL²", "rl2-seed0"),
-    ("pretrained on all tasks", "pretrained-seed0"),
-    ("random weights", "random-seed0"),
-    ("oracle", "oracle-seed0"),
-)
-# [MuMoMAML] Figure 3a, read from the drawing.
-MUMOMAML_RETURNS = ("-77.6", "-18.1", "-6.6", "-4.2", "-3.5", "-3.2", "-3.2")
-MAML_RETURNS = ("", "-71.8", "-17.7", "-8.6", "-6.5", "-6.5", "-6.0")
-PUBLISHED_RETURNS = {
-    ("navigation_2d", "mumomaml-film-seed0"): MUMOMAML_RETURNS,
-    ("navigation_2d", "maml-seed0"): MAML_RETURNS,
-}
-# The setting, and the gradient steps at evaluation.
-OMNIGLOT = (("5way-1shot", 3), ("5way-5shot", 3), ("20way-1shot", 5), ("20way-5shot", 5))
-# What a row says, the run, and its paper's accuracies in per cent.
-OMNIGLOT_METHODS = (
-    ("MAML", "maml", ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2")),
-    ("MuMoMAML, FiLM", "mumomaml-film", ("", "", "", "")),
-    ("modulation alone", "modulation-film", ("", "", "", "")),
-    ("Meta-SGD", "meta_sgd", ("99.53 ± 0.26", "99.93 ± 0.09", "", "")),
-    ("MAML++", "maml_plus_plus", ("99.47", "99.93", "97.65", "99.33")),
-    ("ANIL", "anil", ("", "", "", "")),
-    ("context vector", "context", ("94.9 ± 0.9", "97.7 ± 0.3", "", "")),
-    ("Reptile", "reptile", ("97.68", "99.48", "89.43", "97.12")),
-    ("prototypical networks", "protonet", ("98.8", "99.7", "96.0", "98.9")),
-    ("matching networks", "matching", ("98.1", "98.9", "93.8", "98.5")),
-    ("transformer in context", "in_context", ("", "", "", "")),
-    ("classifier, fine-tuned", "finetune", ("", "", "", "")),
-    ("random, fine-tuned", "random", ("", "", "", "")),
-)
+# Trained with 10 points; the shots by which it is evaluated, and the steps that the papers show.
+SINUSOID_SHOTS, SINUSOID_STEPS = {5: "k5", 10: "", 20: "k20"}, (1, 5, 10)
 
 
-def cells(run: str, decimals: int, scale: float = 1.0) -> dict[int, str]:
-    """`mean ± ci95` over all modes by step of an evaluated run; empty if it isn't."""
-    file = RESULTS / run / "evaluation.csv"
-    if not file.exists():
-        return {}
-    rows = read_evaluation(file).query("mode == 'all'")
-    return {
-        step: f"{scale * mean:.{decimals}f} ± {scale * ci:.{decimals}f}"
-        for step, mean, ci in zip(rows["step"], rows["mean"], rows["ci95"], strict=True)
+def runs_of(domain: str, label: str) -> list[Path]:
+    """The folders in results/ of a row's trainings that were evaluated, by seed."""
+    named = {
+        int(match[1]): path.parent
+        for path in (RESULTS / domain).glob(f"{label}-seed*/evaluation.csv")
+        if (match := re.fullmatch(rf"{re.escape(label)}-seed(\d+)", path.parent.name))
     }
+    return [named[seed] for seed in sorted(named)]
 
 
-def iterations(run: str) -> int:
-    """How many a packed run has been trained for."""
-    return int(RunFolder(PRETRAINED / run).metrics.table()["iteration"].iloc[-1])
+@dataclass(frozen=True)
+class Measured:
+    """What the trainings of a row reached, as the cells of a table say it.
+
+    Attributes:
+      link: where it leads, within the repository.
+      num_seeds: of how many trainings.
+      shown: `mean ± ci95` over all modes by step. The interval is over the tasks of a single
+        training, and over several trainings.
+      over_tasks: half the interval over tasks within a training, likewise.
+    """
+
+    link: str
+    num_seeds: int
+    shown: dict[int, str]
+    over_tasks: dict[int, str]
+
+    def cell(self, *steps: int | None) -> str:
+        """After these steps, None for the last, or after all if it does not take as many."""
+        chosen = [max(self.shown) if step not in self.shown else step for step in steps]
+        cell = f"[{_distinct(self.shown, chosen)}]({self.link})"
+        if self.num_seeds == 1:
+            return cell
+        return f"{cell} ({self.num_seeds} seeds; tasks ± {_distinct(self.over_tasks, chosen)})"
 
 
-def linked(text: str, run: str) -> str:
-    """A cell that leads to its run's folder."""
-    return f"[{text}]({RESULTS.name}/{run})"
+def _distinct(texts: dict[int, str], steps: list[int]) -> str:
+    return " / ".join(texts[step] for step in dict.fromkeys(steps))
 
 
-def regression() -> str:
+def measured(domain: str, label: str, decimals: int, scale: float = 1.0) -> Measured | None:
+    """A row's trainings; None if there is none."""
+    found = runs_of(domain, label)
+    if not found:
+        return None
+    evaluations = [read_evaluation(path / "evaluation.csv") for path in found]
+    single = len(found) == 1
+    table = evaluations[0] if single else over_seeds(evaluations)
+    table = table[table["mode"] == "all"]
+
+    def texts(column: str) -> list[str]:
+        return [f"{scale * value:.{decimals}f}" for value in table[column]]
+
+    pairs = zip(texts("mean"), texts("ci95"), strict=True)
+    target = found[0] if single else RESULTS / domain / "table.md"
+    return Measured(
+        target.relative_to(RESULTS.parent).as_posix(),
+        len(found),
+        dict(zip(table["step"], (f"{mean} ± {ci}" for mean, ci in pairs), strict=True)),
+        {} if single else dict(zip(table["step"], texts("ci95_tasks"), strict=True)),
+    )
+
+
+def iterations(domain: str, label: str) -> str:
+    """How many a row's trainings have taken: `15,000`, or from the fewest to the most."""
+    folders = [PRETRAINED / domain / path.name for path in runs_of(domain, label)]
+    counts = pd.Series([RunFolder(path).metrics.table()["iteration"].iloc[-1] for path in folders])
+    return "–".join(f"{count:,}" for count in dict.fromkeys([counts.min(), counts.max()]))
+
+
+def regression(table: Table) -> str:
     """Before / after the inner steps; one number for methods without."""
     head = ["before / after 5 steps"]
-    rows = [[label] for label, _, _ in REGRESSION]
-    for modes, name in REGRESSION_PAPERS.items():
-        head += [f"{modes} modes, {name}'s paper", f"{modes} modes, ours"]
-        for row, (_, paper, run) in zip(rows, REGRESSION, strict=True):
-            folder = f"regression_{modes}mode/{run}"
-            ours = cells(folder, 3)
-            shown = " / ".join(dict.fromkeys([ours[0], ours[max(ours)]])) if ours else ""
-            row += [paper.get(modes, ""), linked(shown, folder) if ours else NOT_RUN]
-    return markdown.table(head, rows)
+    for place in table.places:
+        modes = place.domain.removeprefix("regression_").removesuffix("mode")
+        head += [f"{modes} modes, {place.papers}'s paper", f"{modes} modes, ours"]
+    lines = []
+    for row in table.rows:
+        line = [row.name]
+        for place in table.places:
+            ours = measured(place.domain, row.at(place).label, 3)
+            line += [row.papers.get(place.key, ""), ours.cell(0, None) if ours else NOT_RUN]
+        lines.append(line)
+    return markdown.table(head, lines)
 
 
-def sinusoid() -> str:
+def sinusoid(table: Table) -> str:
     """[MAML] Figure 3 and Table 2: one training, other numbers of points and steps."""
-    head = ["method"]
-    head += [f"K = {k}, {n} step{'s' * (n > 1)}" for k in SINUSOID_SHOTS for n in SINUSOID_STEPS]
-    rows = []
-    for label, run, papers in SINUSOID:
-        row = [label]
-        for shots, papers_of in zip(SINUSOID_SHOTS, papers, strict=True):
-            folder = f"sinusoid/{run}" + ("" if shots == 10 else f"-k{shots}") + "-seed0"
-            ours = cells(folder, 3)
-            for steps, paper in zip(SINUSOID_STEPS, papers_of, strict=True):
-                shown = linked(ours[steps], folder) if steps in ours else NOT_RUN
-                row.append(f"{shown}; paper {paper}" if paper else shown)
-        rows.append(row)
-    return markdown.table(head, rows)
+    (place,) = table.places
+    columns = [
+        (suffix, steps, f"K = {shots}, {steps} step{'s' * (steps > 1)}")
+        for shots, suffix in SINUSOID_SHOTS.items()
+        for steps in SINUSOID_STEPS
+    ]
+    lines = []
+    for row in filter(lambda row: row.is_shown, table.rows):
+        line = [row.name]
+        for suffix, steps, name in columns:
+            label = "-".join(filter(None, [row.at(place).label, suffix]))
+            ours = measured(place.domain, label, 3)
+            line.append(_beside_paper(ours.cell(steps) if ours else "", row.papers.get(name)))
+        lines.append(line)
+    return markdown.table(["method", *(name for _, _, name in columns)], lines)
 
 
-def returns(domain: str) -> str:
+def returns(table: Table) -> str:
     """Mean returns in a reinforcement-learning domain, after every update."""
-    head = ["method", "before modulation", "after modulation", "1 update"]
-    head += [f"{updates} updates" for updates in range(2, 6)]
-    rows = []
-    for label, run in RETURNS:
-        folder = f"{domain}/{run}"
-        if ours := cells(folder, 1):
-            rows.append([linked(label, folder), *(ours.get(step, "") for step in range(-1, 6))])
-        if (domain, run) in PUBLISHED_RETURNS:
-            rows.append([f"{label}: paper", *PUBLISHED_RETURNS[domain, run]])
-    return markdown.table(head, rows)
+    (place,) = table.places
+    found = [(row, measured(place.domain, row.at(place).label, 1)) for row in table.rows]
+    steps = sorted({step for _, ours in found if ours for step in ours.shown})
+    lines = []
+    for row, ours in found:
+        if ours:
+            cells = [ours.cell(step) if step in ours.shown else "" for step in steps]
+            beside = [row.papers.get(str(step)) for step in steps]
+            pairs = zip(cells, beside, strict=True)
+            lines.append(
+                [row.name, *(_beside_paper(*pair) if pair[1] else pair[0] for pair in pairs)]
+            )
+    return markdown.table(["method", *map(_updates, steps)], lines)
 
 
-def omniglot() -> str:
+def _updates(step: int) -> str:
+    if step > 0:
+        return f"{step} update{'s' * (step > 1)}"
+    return "after modulation" if step == 0 else "before modulation"
+
+
+def omniglot(table: Table) -> str:
     """Accuracies in the four settings of the MAML paper, and the iterations behind them."""
-    rows = []
-    for label, run, papers in OMNIGLOT_METHODS:
-        row = [label]
-        for (setting, num_steps), paper in zip(OMNIGLOT, papers, strict=True):
-            folder = f"omniglot/{run}-{setting}-seed0"
-            ours = cells(folder, 2, 100.0)
-            cell = NOT_RUN
-            if ours:
-                shown = ours[min(num_steps, max(ours))]
-                cell = f"{linked(shown, folder)} ({iterations(folder):,})"
-            row.append(f"{cell}; paper {paper}" if paper else cell)
-        if {*row[1:]} != {NOT_RUN}:
-            rows.append(row)
-    head = [name.replace("way-", "-way ").replace("shot", "-shot") for name, _ in OMNIGLOT]
-    return markdown.table(["accuracy in % (iterations)", *head], rows)
+    lines = []
+    for row in table.rows:
+        line = [row.name]
+        for place in table.places:
+            label = row.at(place).label
+            ours = measured(place.domain, label, 2, 100.0)
+            steps = place.steps if row.steps is None else row.steps
+            cell = f"{ours.cell(steps)} ({iterations(place.domain, label)})" if ours else ""
+            line.append(_beside_paper(cell, row.papers.get(place.key)))
+        if {*line[1:]} != {NOT_RUN}:
+            lines.append(line)
+    head = [
+        place.setting.replace("way-", "-way ").replace("shot", "-shot") for place in table.places
+    ]
+    return markdown.table(["accuracy in % (iterations)", *head], lines)
 
 
-def navigation() -> str:
-    """2D navigation (Figure 3a)."""
-    return returns("navigation_2d")
+def _beside_paper(cell: str, paper: str | None) -> str:
+    cell = cell or NOT_RUN
+    return f"{cell}; paper {paper}" if paper else cell
 
 
-def cheetah_location() -> str:
-    """Half-cheetah target location (Figure 3b)."""
-    return returns("cheetah_location")
-
-
-def cheetah_speed() -> str:
-    """Half-cheetah target speed (Figure 3c)."""
-    return returns("cheetah_speed")
-
-
-TABLES = (sinusoid, regression, navigation, cheetah_location, cheetah_speed, omniglot)
+# What draws a table, by its name; the others' are of returns.
+WRITERS: dict[str, Callable[[Table], str]] = {
+    "sinusoid": sinusoid,
+    "regression": regression,
+    "omniglot": omniglot,
+}
 
 
 def updated(text: str) -> str:
     """A text with the tables as they are now between its `<!-- name -->`, `<!-- end -->`."""
-    for made in TABLES:
-        marked = rf"(<!-- {made.__name__} -->\n).*?(\n<!-- end -->)"
-        text, found = re.subn(marked, rf"\g<1>{made()}\g<2>", text, flags=re.DOTALL)
+    for name, table in rows.TABLES.items():
+        marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+        made = WRITERS.get(name, returns)(table)
+        text, found = re.subn(marked, rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
         if found != 1:
-            raise ValueError(f"the text has {found} places for the table {made.__name__}, not 1")
+            raise ValueError(f"the text has {found} places for the table {name}, not 1")
     return text
 
 

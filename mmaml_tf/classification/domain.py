@@ -19,7 +19,7 @@ from mmaml_tf.layers.modulation import modulation_named
 from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import conv_net, max_pool_net, pixel_mlp
-from mmaml_tf.reporting import evaluation, figures
+from mmaml_tf.reporting import evaluation, figures, seeds
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
@@ -174,7 +174,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         """The figures of one run, by file name."""
         label = self.config.label
         drawn = {
-            **comparison_figures({label: metrics}, {label: self.summarise(results)}),
+            **comparison_figures({label: [metrics]}, {label: self.summarise(results)}),
             "episodes": self.episode_figure(learner),
         }
         if results.embeddings is not None:
@@ -213,8 +213,10 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
+        groups = seeds.grouped(runs)
         return comparison_figures(
-            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+            {group.label: group.metrics for group in groups},
+            {group.label: group.evaluation for group in groups},
         )
 
     def export(self, learner: MetaLearner, path: Path) -> None:
@@ -228,11 +230,14 @@ def _shown(images: tf.Tensor) -> np.ndarray:
 
 
 def comparison_figures(
-    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, Sequence[pd.DataFrame]], evaluations: Mapping[str, pd.DataFrame]
 ) -> dict[str, Figure]:
     """The figures that need only the runs' tables, by file name."""
     # Errors, on logarithmic axes: accuracies would all lie at the upper edge.
-    errors = {label: table.assign(error=1 - table[VALIDATION]) for label, table in metrics.items()}
+    errors = {
+        label: [table.assign(error=1 - table[VALIDATION]) for table in trainings]
+        for label, trainings in metrics.items()
+    }
     tests = {label: table.assign(mean=1 - table["mean"]) for label, table in evaluations.items()}
     return {
         "training": figures.training_curves(metrics, "loss", "query cross-entropy"),

@@ -17,7 +17,7 @@ from mmaml_tf.networks.models import mlp
 from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
 from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.regression.tasks import RegressionTasks
-from mmaml_tf.reporting import evaluation, figures
+from mmaml_tf.reporting import evaluation, figures, seeds
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 
@@ -94,7 +94,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     ) -> dict[str, Figure]:
         """The figures of one run, by file name."""
         label = self.config.label
-        drawn = comparison_figures({label: metrics}, {label: self.summarise(results)})
+        drawn = comparison_figures({label: [metrics]}, {label: self.summarise(results)})
         # Also with all support points in one half of the range ([MAML] Figure 2).
         for suffix, shown in (("", self._shown()), ("_one_sided", self._shown(one_sided=True))):
             made = shown.figures({label: shown.predictions(learner)})
@@ -110,8 +110,10 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
+        groups = seeds.grouped(runs)
         drawn = comparison_figures(
-            {run.label: run.metrics for run in runs}, {run.label: run.evaluation for run in runs}
+            {group.label: group.metrics for group in groups},
+            {group.label: group.evaluation for group in groups},
         )
         # An oracle's domain gives it other inputs.
         domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
@@ -125,7 +127,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
 
 
 def comparison_figures(
-    metrics: Mapping[str, pd.DataFrame], evaluations: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, Sequence[pd.DataFrame]], evaluations: Mapping[str, pd.DataFrame]
 ) -> dict[str, Figure]:
     """The figures that need only the runs' tables, by file name."""
     return {

@@ -9,6 +9,7 @@ matplotlib.use("Agg")  # files only: no display needed
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from matplotlib.rcsetup import cycler
 from sklearn.manifold import TSNE
 
 from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
+from mmaml_tf.reporting.seeds import half_width
 from mmaml_tf.training.storage import MEGABYTE, replacing
 
 # Ten colours are few where all of a domain's methods are compared: their light shades come next.
@@ -35,30 +37,39 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def training_curves(
-    metrics: Mapping[str, pd.DataFrame], column: str, ylabel: str, yscale: str = "log"
+    metrics: Mapping[str, Sequence[pd.DataFrame]], column: str, ylabel: str, yscale: str = "log"
 ) -> Figure:
-    """A metric over the iterations, one line per run: its running median, over the values.
+    """A metric over the iterations, one line per method: its running median.
+
+    Of one training it is over the values; of several the line is their mean, in a band that is its
+    95% interval over them, up to where all of them have come.
 
     Args:
-      metrics: the runs' metrics.csv, by label.
+      metrics: the metrics.csv of each training, by label.
       column: which of its columns.
       ylabel: what it is.
       yscale: of the metric's axis.
     """
     figure, axes = plt.subplots(figsize=(6, 3.6))
     axes.margins(y=0.1)
-    for label, table in metrics.items():
-        window = max(1, len(table) // 50)
-        smooth = table[column].rolling(window, center=True, min_periods=1).median()
-        marker = "o" if len(table) == 1 else None  # a line of one point is none
-        axes.plot(table["iteration"], smooth, label=label, marker=marker)
+    smooth = {
+        label: pd.concat([_running_median(table, column) for table in trainings], axis=1).dropna()
+        for label, trainings in metrics.items()
+    }
+    for label, curves in smooth.items():
+        marker = "o" if len(curves) == 1 else None  # a line of one point is none
+        axes.plot(curves.index, curves.mean(axis=1), label=label, marker=marker)
     # The axis is the smooth lines' alone: a single diverged inner loop would flatten all of them.
     axes.set_yscale(yscale)
     axes.set_ylim(axes.get_ylim())
-    for index, table in enumerate(metrics.values()):
+    for index, (label, trainings) in enumerate(metrics.items()):
+        curves = smooth[label]
+        if len(trainings) > 1:
+            _band(axes, curves.index, curves.mean(axis=1), half_width(curves, 1), f"C{index}")
+            continue
         axes.plot(
-            table["iteration"],
-            table[column],
+            trainings[0]["iteration"],
+            trainings[0][column],
             color=f"C{index}",
             alpha=0.25,
             linewidth=0.8,
@@ -70,6 +81,17 @@ def training_curves(
     return figure
 
 
+def _running_median(table: pd.DataFrame, column: str) -> pd.Series:
+    """A column of metrics.csv by iteration, smoothed."""
+    values = table.set_index("iteration")[column]
+    return values.rolling(max(1, len(table) // 50), center=True, min_periods=1).median()
+
+
+def _band(axes: Axes, x: npt.ArrayLike, mean: pd.Series, half: npt.ArrayLike, color: str) -> None:
+    low, high = np.subtract(mean, half), np.add(mean, half)
+    axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0, zorder=1)
+
+
 def adaptation_curves(
     evaluations: Mapping[str, pd.DataFrame],
     ylabel: str,
@@ -78,8 +100,10 @@ def adaptation_curves(
 ) -> Figure:
     """The metric after every gradient step, with 95% intervals: one panel per mode.
 
+    Bars are intervals over tasks; of several trainings it is a band, over them.
+
     Args:
-      evaluations: the runs' evaluation.csv, by label.
+      evaluations: evaluation.csv or `seeds.over_seeds`, by label.
       ylabel: what the metric is.
       yscale: of the metric's axis.
       xlabel: what the steps are.
@@ -94,12 +118,16 @@ def adaptation_curves(
     for axes, mode in zip(panels[0], modes, strict=True):
         for label, table in evaluations.items():
             rows = table[table["mode"] == mode]
+            is_band = "num_seeds" in rows and len(rows) > 1
+            bars = None if is_band else rows["ci95"]
             drawn = axes.errorbar(
-                rows["step"], rows["mean"], yerr=rows["ci95"], label=label, marker="o", capsize=3
+                rows["step"], rows["mean"], yerr=bars, label=label, marker="o", capsize=3
             )
+            colour = drawn.lines[0].get_color()
+            if is_band:
+                _band(axes, rows["step"], rows["mean"], rows["ci95"], colour)
             # A method without steps, to be compared with the others' every one.
             if rows["step"].max() == 0:
-                colour = drawn.lines[0].get_color()
                 axes.axhline(rows["mean"].iloc[-1], color=colour, linestyle="--", alpha=0.6)
         axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

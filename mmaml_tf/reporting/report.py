@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.errors import RunError
-from mmaml_tf.reporting import figures, markdown
+from mmaml_tf.reporting import figures, markdown, seeds
 from mmaml_tf.reporting.actions import Domain
 from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, read_evaluation, step_name
 from mmaml_tf.training import provenance
@@ -20,6 +20,16 @@ from mmaml_tf.training.run_folder import RunFolder
 # Gradient steps that get a column of their own where not all do: among them those that the papers
 # report on.
 SHOWN_STEPS = (BEFORE_MODULATION, 0, 1, 3, 5)
+# Columns of an evaluation that count what is behind it.
+COUNTS = {"num_seeds": "seeds", "num_tasks": "tasks"}
+OVER_SEEDS = (
+    "Over trainings: the mean of several seeds ± its 95% interval (Student's t over them), and "
+    "apart from it the interval over the tasks within a training (the trainings' mean)."
+)
+DIFFERENCES = (
+    "The row's method less the column's after all steps, over all tasks: the mean difference ± its "
+    "95% interval (Student's t), paired by seed, (of how many seeds)."
+)
 
 
 class ReportedRun:
@@ -29,7 +39,8 @@ class ReportedRun:
       domain: built from the run's own config.
       folder: of the run.
       evaluated: where its evaluation.csv is, if not there (`--checkpoint` writes elsewhere).
-      label: for tables and legends; empty for the run's own, with what tells it from others.
+      label: for tables and legends, without the seed; empty for the run's own, with what tells it
+        from others.
 
     Raises:
       RunError: if the run was not evaluated.
@@ -50,6 +61,7 @@ class ReportedRun:
             )
         self.domain = domain
         self.label = label
+        self.group = label  # of the runs that may differ in the seed alone
         self.folder = folder
         self.evaluation = read_evaluation(evaluation_file)
         self.metrics = folder.metrics.table()
@@ -77,12 +89,17 @@ def report(runs: Sequence[ReportedRun], folder: Path) -> None:
     domains = {run.domain.config.domain for run in runs}
     if len(domains) > 1:
         raise RunError(f"a report compares runs of one domain, not of {', '.join(sorted(domains))}")
-    for run, label in zip(runs, distinct_labels([run.domain.config for run in runs]), strict=True):
-        run.label = run.label or label
-    tables = f"{comparison_table(runs)}\n\n{origin_table(runs)}"
-    print(tables)
+    _name(runs)
+    tables = [comparison_table([(run.label, run.evaluation) for run in runs])]
+    several = [group for group in seeds.grouped(runs) if len(group.runs) > 1]
+    if several:
+        tables += [OVER_SEEDS, comparison_table([(g.label, g.evaluation) for g in several])]
+    if len(several) > 1:
+        tables += [DIFFERENCES, differences_table(several)]
+    text = "\n\n".join([*tables, origin_table(runs)])
+    print(text)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "table.md", tables + "\n")
+    write_atomically(folder / "table.md", text + "\n")
     rows = [
         run.evaluation.assign(
             method=run.domain.config.method,
@@ -98,10 +115,19 @@ def report(runs: Sequence[ReportedRun], folder: Path) -> None:
     print(f"wrote {folder}")
 
 
+def _name(runs: Sequence[ReportedRun]) -> None:
+    """Gives runs their groups and labels: those of a group name their seeds, if these differ."""
+    for run, label in zip(runs, distinct_labels([run.domain.config for run in runs]), strict=True):
+        run.group = run.label or label
+    for run in runs:
+        taken = {other.domain.config.seed for other in runs if other.group == run.group}
+        run.label = f"{run.group} seed={run.domain.config.seed}" if len(taken) > 1 else run.group
+
+
 def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
     """The runs' labels; those that share one also name the settings in which they differ.
 
-    Settings of the evaluation alone are named by all runs, if any differ in them.
+    The seed is none. Settings of the evaluation alone are named by all runs, if any differ in them.
     """
 
     def differ(name: str, among: Sequence[RunConfig]) -> bool:
@@ -114,40 +140,64 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
         settings = [
             f"{name}={shown(getattr(config, name))}"
             for name in names
-            if name not in (*config.RESUMABLE, *set(config.EVALUATION) - set(config.VALIDATION))
+            if name
+            not in ("seed", *config.RESUMABLE, *set(config.EVALUATION) - set(config.VALIDATION))
             and differ(name, configs if name in config.EVALUATION else namesakes)
         ]
         labels.append(" ".join([config.label, *settings]))
     return labels
 
 
-def comparison_table(runs: Sequence[ReportedRun]) -> str:
-    """One row per run, Markdown: the metric after each step, and per mode after the last.
+def comparison_table(rows: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """One row per evaluation, Markdown: the metric after each step, and per mode after the last.
 
     Of more than four steps only some get a column. Where the runs take different numbers of them,
     as methods without any do, the last columns are after all that a run takes.
+
+    Args:
+      rows: label, and evaluation.csv or `seeds.over_seeds`.
     """
-    every = pd.concat([run.evaluation for run in runs])
+    every = pd.concat([evaluation for _, evaluation in rows])
     modes = list(every["mode"].unique())
     steps = sorted(every["step"].unique().tolist())
     if len(steps) > 4:
         steps = [step for step in steps if step in SHOWN_STEPS or step == steps[-1]]
     *earlier, last = [(step, step_name(step)) for step in steps]
-    ends = [run.evaluation["step"].max() for run in runs]
+    ends = [evaluation["step"].max() for _, evaluation in rows]
     at_the_end = last[1] if len({*ends}) == 1 else "after all steps"
-    metric = runs[0].evaluation["metric"].iloc[0]
+    metric = every["metric"].iloc[0]
     names = [f"{metric} {name}, all" for _, name in earlier]
     names += [f"{metric} {at_the_end}, {mode}" for mode in modes]
-    rows = []
-    for run, end in zip(runs, ends, strict=True):
-        by_key = run.evaluation.set_index(["step", "mode"])
+    lines = []
+    for (label, evaluation), end in zip(rows, ends, strict=True):
+        by_key = evaluation.set_index(["step", "mode"])
         columns = [(step, "all") for step, _ in earlier] + [(end, mode) for mode in modes]
-        cells = [
-            f"{by_key['mean'][key]:.4f} ± {by_key['ci95'][key]:.4f}" if key in by_key.index else ""
-            for key in columns
-        ]
-        rows.append([run.label, *cells, str(by_key["num_tasks"][(0, "all")])])
-    return markdown.table(["method", *names, "tasks"], rows)
+        cells = [_cell(by_key.loc[key]) if key in by_key.index else "" for key in columns]
+        first = by_key.loc[(0, "all")]
+        counts = [str(first[name]) for name in COUNTS if name in first]
+        lines.append([label, *cells, *counts])
+    counted = [heading for name, heading in COUNTS.items() if name in every]
+    return markdown.table(["method", *names, *counted], lines)
+
+
+def _cell(row: pd.Series) -> str:
+    """`mean ± ci95`, and of several trainings the interval over tasks besides."""
+    cell = f"{row['mean']:.4f} ± {row['ci95']:.4f}"
+    return f"{cell} (tasks ± {row['ci95_tasks']:.4f})" if "ci95_tasks" in row else cell
+
+
+def differences_table(groups: Sequence[seeds.Trainings]) -> str:
+    """The row's method less the column's after all steps, paired by seed; Markdown."""
+    scores = {group.label: group.after_all_steps() for group in groups}
+    lines = []
+    for ours in scores:
+        line = [ours]
+        for theirs in scores:
+            mean, ci95, num_seeds = seeds.difference(scores[ours], scores[theirs])
+            known = ours != theirs and num_seeds > 1
+            line.append(f"{mean:+.4f} ± {ci95:.4f} ({num_seeds})" if known else "")
+        lines.append(line)
+    return markdown.table(["less", *scores], lines)
 
 
 def origin_table(runs: Sequence[ReportedRun]) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmaml_tf import methods
 from mmaml_tf.config import RunConfig
-from mmaml_tf.reporting import evaluation, figures
+from mmaml_tf.reporting import evaluation, figures, seeds
 from mmaml_tf.reporting.report import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.config import EVALUATION_BATCH, RlConfig
@@ -175,7 +175,7 @@ class RlDomain:
         """The figures of one run, by file name."""
         label = self.config.label
         drawn = comparison_figures(
-            {label: metrics}, {label: self.summarise(results)}, [self.method.step]
+            {label: [metrics]}, {label: self.summarise(results)}, [self.method.step]
         )
         if results.tasks.embeddings is not None:
             drawn["task_embeddings"] = figures.embedding_map(
@@ -189,9 +189,10 @@ class RlDomain:
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name."""
+        groups = seeds.grouped(runs)
         return comparison_figures(
-            {run.label: run.metrics for run in runs},
-            {run.label: run.evaluation for run in runs},
+            {group.label: group.metrics for group in groups},
+            {group.label: group.evaluation for group in groups},
             [method_of(run.domain.config).step for run in runs],
         )
 
@@ -213,7 +214,7 @@ def method_of(config: RunConfig) -> PolicyMethod:
 
 
 def comparison_figures(
-    metrics: Mapping[str, pd.DataFrame],
+    metrics: Mapping[str, Sequence[pd.DataFrame]],
     evaluations: Mapping[str, pd.DataFrame],
     steps: Sequence[str],
 ) -> dict[str, Figure]:

@@ -1,0 +1,402 @@
+"""The rows of the README's tables: what each is called, the papers' figures, how it is trained.
+
+`tools.tables` writes the tables by these, `tools.reproduce` trains them. A row's runs are in
+results/<domain>/<label>-seed<N>, with a label that follows from what the row says.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+Flags = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a table are trained: a domain and, of images, a kind of task.
+
+    Attributes:
+      domain: as `--domain` says it.
+      setting: such as 5way-1shot, as the labels of its runs say it.
+      flags: that all its trainings have.
+      papers: whose figures its column has.
+      steps: gradient steps after which the table shows a method that takes as many; None for all.
+    """
+
+    domain: str
+    setting: str = ""
+    flags: Flags = ()
+    papers: str = ""
+    steps: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What names it among the places of all tables."""
+        return self.setting or self.domain
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method with its settings.
+
+    Attributes:
+      name: what the tables say.
+      method: as `--method` says it.
+      modulation: as `--modulation` says it; empty for methods without.
+      variant: tells the row's folders from those of the same method and modulation.
+      flags: of its trainings.
+      flags_at: more of them, by a place's key.
+      papers: figures of the papers, by a place's key, or by a column's head.
+      places: keys of the only places that have the row; all of the table by default.
+      evaluations: further ones of the same weights, by what they add to the label.
+      steps: gradient steps after which it is shown, where not as the place says.
+      is_shown: whether the README's table has it.
+    """
+
+    name: str
+    method: str
+    modulation: str = ""
+    variant: str = ""
+    flags: Flags = ()
+    flags_at: Mapping[str, Flags] = field(default_factory=dict)
+    papers: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
+    evaluations: Mapping[str, Flags] = field(default_factory=dict)
+    steps: int | None = None
+    is_shown: bool = True
+
+    @property
+    def key(self) -> str:
+        """What names it among the rows of a table."""
+        return _joined(self.method, self.modulation, self.variant)
+
+    def at(self, place: Place) -> "Training":
+        """Its training at a place of its table."""
+        chosen = [f"--method={self.method}", f"--domain={place.domain}"]
+        if self.modulation:
+            chosen.append(f"--modulation={self.modulation}")
+        more = self.flags_at.get(place.key, ())
+        return Training(
+            domain=place.domain,
+            plain=_joined(self.method, self.modulation, place.setting),
+            variant=self.variant,
+            flags=(*chosen, *place.flags, *self.flags, *more),
+            evaluations=self.evaluations,
+        )
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained once per seed.
+
+    Attributes:
+      domain: its domain.
+      plain: the label that the run gives itself.
+      variant: see `Row`.
+      flags: of the command, but for the seed and the folder.
+      evaluations: see `Row`.
+    """
+
+    domain: str
+    plain: str
+    variant: str
+    flags: Flags
+    evaluations: Mapping[str, Flags]
+
+    @property
+    def label(self) -> str:
+        """Names the folders of its runs in results/ and pretrained/."""
+        return _joined(self.plain, self.variant)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the README.
+
+    Attributes:
+      places: its columns, or the one domain that it is of.
+      rows: in order.
+    """
+
+    places: tuple[Place, ...]
+    rows: tuple[Row, ...]
+
+    def trainings(self) -> Iterator[tuple[Row, Place, Training]]:
+        """All, place by place."""
+        for place in self.places:
+            for row in self.rows:
+                if not row.places or place.key in row.places:
+                    yield row, place, row.at(place)
+
+
+def _joined(*parts: str) -> str:
+    return "-".join(filter(None, parts))
+
+
+COSINE = ("--lr_schedule=cosine",)
+TUNED = (
+    "--encoder=pairs",
+    "--encoder_units=128",
+    "--num_queries=25",
+    "--inner_lr=0.01",
+    *COSINE,
+)
+
+# Two and three modes are of [MuMoMAML], five, and modulation alone, of its follow-up [MMAML].
+# Before / after the gradient steps.
+REGRESSION = Table(
+    (
+        Place("regression_2mode", papers="MuMoMAML"),
+        Place("regression_3mode", papers="MuMoMAML"),
+        Place("regression_5mode", papers="MMAML"),
+    ),
+    (
+        Row(
+            "MAML",
+            "maml",
+            papers={
+                "regression_2mode": "15.9255 / 1.0852",
+                "regression_3mode": "12.5994 / 1.1633",
+                "regression_5mode": "– / 1.668",
+            },
+        ),
+        Row(
+            "MAML, `--inner_clip_norm=350`",
+            "maml",
+            variant="limit",
+            flags=("--inner_clip_norm=350",),
+            places=("regression_5mode",),
+        ),
+        Row(
+            "Multi-MAML",
+            "multi_maml",
+            papers={
+                "regression_2mode": "16.2894 / 0.4330",
+                "regression_3mode": "12.3742 / 0.7791",
+                "regression_5mode": "– / 1.082",
+            },
+        ),
+        Row(
+            "MuMoMAML, softmax",
+            "mumomaml",
+            "softmax",
+            papers={
+                "regression_2mode": "3.9140 / 0.4795",
+                "regression_3mode": "0.6889 / 0.4884",
+                "regression_5mode": "2.421 / 0.939",
+            },
+        ),
+        Row(
+            "MuMoMAML, sigmoid",
+            "mumomaml",
+            "sigmoid",
+            papers={
+                "regression_2mode": "1.4992 / 0.3414",
+                "regression_3mode": "2.4047 / 0.4414",
+            },
+        ),
+        Row(
+            "MuMoMAML, FiLM",
+            "mumomaml",
+            "film",
+            papers={
+                "regression_2mode": "1.7094 / 0.3125",
+                "regression_3mode": "1.9234 / 0.4048",
+                "regression_5mode": "2.166 / 0.868",
+            },
+        ),
+        Row(
+            "MuMoMAML, FiLM, `--lr_schedule=cosine`",
+            "mumomaml",
+            "film",
+            variant="cosine",
+            flags=COSINE,
+        ),
+        Row("MuMoMAML, FiLM, tuned", "mumomaml", "film", variant="tuned", flags=TUNED),
+        Row(
+            "modulation alone",
+            "modulation",
+            "film",
+            papers={
+                "regression_2mode": "0.362",
+                "regression_3mode": "0.548",
+                "regression_5mode": "0.898",
+            },
+        ),
+        Row("Meta-SGD", "meta_sgd"),
+        Row("MAML++", "maml_plus_plus"),
+        Row("context vector", "context"),
+        Row("ANIL", "anil"),
+        Row("Reptile", "reptile"),
+        Row("transformer in context", "in_context"),
+        Row("pretrained, fine-tuned", "pretrained"),
+        Row("random, fine-tuned", "random"),
+        Row("oracle", "oracle"),
+    ),
+)
+
+# [MAML]: Table 2 for K = 5, the others, up to nine steps, read from Figures 3 and 6.
+MORE_SHOTS = {
+    "k5": ("--eval_shots=5", "--eval_queries=5"),
+    "k20": ("--eval_shots=20", "--eval_queries=20"),
+}
+SINUSOID = Table(
+    (Place("sinusoid"),),
+    (
+        Row(
+            "MAML",
+            "maml",
+            papers={
+                "K = 5, 1 step": "0.67",
+                "K = 5, 5 steps": "0.38",
+                "K = 5, 10 steps": "0.35",
+                "K = 10, 1 step": "0.41",
+                "K = 10, 5 steps": "0.155",
+                "K = 20, 1 step": "0.26",
+                "K = 20, 5 steps": "0.08",
+            },
+            # As many tasks as in the paper: on more a few diverge.
+            evaluations=MORE_SHOTS | {"k5": (*MORE_SHOTS["k5"], "--eval_tasks=600")},
+        ),
+        Row(
+            "pretrained, fine-tuned",
+            "pretrained",
+            papers={
+                "K = 5, 1 step": "2.41",
+                "K = 5, 5 steps": "2.23",
+                "K = 5, 10 steps": "2.19",
+                "K = 10, 1 step": "2.32",
+                "K = 10, 5 steps": "1.91",
+                "K = 20, 1 step": "2.13",
+                "K = 20, 5 steps": "1.59",
+            },
+            evaluations=MORE_SHOTS,
+        ),
+        Row("oracle", "oracle", is_shown=False),
+    ),
+)
+
+RETURNS = (
+    Row("MuMoMAML, FiLM", "mumomaml", "film"),
+    Row("MAML", "maml"),
+    Row("modulation alone", "modulation", "film"),
+    Row("Meta-SGD", "meta_sgd"),
+    Row("context vector", "context"),
+    Row("RL²", "rl2"),
+    Row("pretrained on all tasks", "pretrained"),
+    Row("random weights", "random"),
+    Row("oracle", "oracle"),
+)
+# [MuMoMAML] Figure 3a, read from the drawing, by the step.
+NAVIGATION_PAPERS = {
+    "mumomaml-film": ("-77.6", "-18.1", "-6.6", "-4.2", "-3.5", "-3.2", "-3.2"),
+    "maml": ("", "-71.8", "-17.7", "-8.6", "-6.5", "-6.5", "-6.0"),
+}
+# Raw returns of the authors' released runs.
+UNIT_SQUARE_PAPERS = {
+    "maml": ("", "-40.4", "-11.7", "-3.3", "-3.2", "-3.4"),
+    "context": ("", "-42.4", "-13.9", "-5.2", "-3.2"),
+    "pretrained": ("", "-40.8", "-19.7", "-11.7", "-8.5", "-7.5"),
+    "random": ("", "-82.7", "-58.0", "-53.8", "-46.8", "-42.9"),
+    "oracle": ("", "-2.3"),
+}
+
+
+def _beside(figures: Mapping[str, tuple[str, ...]]) -> tuple[Row, ...]:
+    """The rows, with a paper's mean returns before modulation, after it and after each update."""
+    steps = [str(step) for step in range(-1, 6)]
+    return tuple(
+        replace(row, papers=dict(zip(steps, figures.get(row.key, ()), strict=False)))
+        for row in RETURNS
+    )
+
+
+NAVIGATION = Table(
+    (Place("navigation_2d", flags=("--eval_tasks=400",)),), _beside(NAVIGATION_PAPERS)
+)
+MAML_NAVIGATION = Table((Place("maml_navigation"),), _beside(UNIT_SQUARE_PAPERS))
+CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)
+CHEETAH_SPEED = Table((Place("cheetah_speed"),), RETURNS)
+
+ARCHIVES = "--data_dir=omniglot_archives"
+# 15,000 iterations of the easiest kind of task were enough; of the others one takes long, so that
+# more is logged, and validated.
+SHORT = {"5way-1shot": ("--iterations=15000",)}
+LONG = SHORT | {
+    "5way-5shot": ("--log_every=250",),
+    "20way-1shot": ("--log_every=250",),
+    "20way-5shot": ("--log_every=125",),
+}
+
+
+def _omniglot(ways: int, shots: int, *flags: str) -> Place:
+    named = (f"--num_ways={ways}", f"--num_shots={shots}", *flags, ARCHIVES)
+    return Place("omniglot", f"{ways}way-{shots}shot", named, steps=3 if ways == 5 else 5)
+
+
+def _accuracies(*percent: str) -> dict[str, str]:
+    """The papers' figures, in the order of the columns."""
+    settings = ("5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot")
+    return dict(zip(settings, percent, strict=False))
+
+
+OMNIGLOT = Table(
+    (
+        _omniglot(5, 1, "--eval_tasks=10000"),
+        _omniglot(5, 5, "--eval_tasks=10000"),
+        _omniglot(20, 1),
+        _omniglot(20, 5),
+    ),
+    (
+        Row(
+            "MAML",
+            "maml",
+            flags_at=LONG,
+            papers=_accuracies("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2"),
+        ),
+        Row("MuMoMAML, FiLM", "mumomaml", "film", flags_at=LONG),
+        Row("modulation alone", "modulation", "film"),
+        Row("Meta-SGD", "meta_sgd", papers=_accuracies("99.53 ± 0.26", "99.93 ± 0.09")),
+        Row(
+            "MAML++",
+            "maml_plus_plus",
+            steps=5,
+            papers=_accuracies("99.47", "99.93", "97.65", "99.33"),
+        ),
+        Row("ANIL", "anil"),
+        Row("context vector", "context", papers=_accuracies("94.9 ± 0.9", "97.7 ± 0.3")),
+        Row("Reptile", "reptile", steps=50, papers=_accuracies("97.68", "99.48", "89.43", "97.12")),
+        Row(
+            "prototypical networks",
+            "protonet",
+            flags_at=SHORT,
+            papers=_accuracies("98.8", "99.7", "96.0", "98.9"),
+        ),
+        Row("matching networks", "matching", papers=_accuracies("98.1", "98.9", "93.8", "98.5")),
+        Row("transformer in context", "in_context"),
+        Row("classifier, fine-tuned", "finetune", steps=15),
+        Row("random, fine-tuned", "random", steps=15),
+    ),
+)
+
+# By the name of the place in the README that holds it.
+TABLES = {
+    "sinusoid": SINUSOID,
+    "regression": REGRESSION,
+    "navigation": NAVIGATION,
+    "maml_navigation": MAML_NAVIGATION,
+    "cheetah_location": CHEETAH_LOCATION,
+    "cheetah_speed": CHEETAH_SPEED,
+    "omniglot": OMNIGLOT,
+}
+
+# The run whose SavedModel is pretrained/<domain>/saved_model.
+SERVED = {
+    "regression_2mode": "mumomaml-film-tuned-seed0",
+    "regression_3mode": "mumomaml-film-tuned-seed0",
+    "regression_5mode": "mumomaml-film-seed0",
+    "omniglot": "mumomaml-film-5way-1shot-seed0",
+    "navigation_2d_wide": "mumomaml-film-seed0",
+    "navigation_2d": "mumomaml-film-seed0",
+    "cheetah_location": "mumomaml-film-seed0",
+    "cheetah_speed": "mumomaml-film-seed0",
+}
