@@ -140,12 +140,12 @@ def returns(table: Table) -> str:
     lines = []
     for row, ours in found:
         if ours:
-            cells = [ours.cell(step) if step in ours.shown else "" for step in steps]
-            beside = [row.papers.get(str(step)) for step in steps]
-            pairs = zip(cells, beside, strict=True)
-            lines.append(
-                [row.name, *(_beside_paper(*pair) if pair[1] else pair[0] for pair in pairs)]
-            )
+            line = [row.name]
+            for step in steps:
+                cell = ours.cell(step) if step in ours.shown else ""
+                paper = row.papers.get(str(step))
+                line.append(_beside_paper(cell, paper) if paper else cell)
+            lines.append(line)
     return markdown.table(["method", *map(_updates, steps)], lines)
 
 
