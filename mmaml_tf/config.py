@@ -369,7 +369,14 @@ class FewShotConfig(RunConfig):
         "inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps"),
         "mini_batches": ("eval_batch_size",),
     }
-    EVALUATION = (*RunConfig.EVALUATION, "eval_queries", "eval_shots", "eval_steps")
+    RESUMABLE = (*RunConfig.RESUMABLE, "jit_compile")
+    EVALUATION = (
+        *RunConfig.EVALUATION,
+        "jit_compile",
+        "eval_queries",
+        "eval_shots",
+        "eval_steps",
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -313,6 +313,7 @@ def _beside(figures: Mapping[str, tuple[str, ...]]) -> tuple[Row, ...]:
 NAVIGATION = Table(
     (Place("navigation_2d", flags=("--eval_tasks=400",)),), _beside(NAVIGATION_PAPERS)
 )
+NAVIGATION_WIDE = Table((Place("navigation_2d_wide", flags=("--eval_tasks=400",)),), RETURNS)
 MAML_NAVIGATION = Table((Place("maml_navigation"),), _beside(UNIT_SQUARE_PAPERS))
 CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)
 CHEETAH_SPEED = Table((Place("cheetah_speed"),), RETURNS)
@@ -383,6 +384,7 @@ TABLES = {
     "sinusoid": SINUSOID,
     "regression": REGRESSION,
     "navigation": NAVIGATION,
+    "navigation_wide": NAVIGATION_WIDE,
     "maml_navigation": MAML_NAVIGATION,
     "cheetah_location": CHEETAH_LOCATION,
     "cheetah_speed": CHEETAH_SPEED,

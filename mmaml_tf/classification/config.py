@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mmaml_tf.config import FewShotConfig, RunConfig
+from mmaml_tf.config import FewShotConfig
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 
 NETWORKS = ("conv", "mlp", "max_pool")
@@ -48,7 +48,7 @@ class ClassificationConfig(FewShotConfig):
     GROUPS = FewShotConfig.GROUPS | {
         "modulation": ("modulation", "encoder", "encoder_filters", "embedding_units"),
     }
-    RESUMABLE = (*RunConfig.RESUMABLE, "task_batching")
+    RESUMABLE = (*FewShotConfig.RESUMABLE, "task_batching")
     EVALUATION = (*FewShotConfig.EVALUATION, "bn_statistics", "task_batching")
     EXPORT: ClassVar[tuple[str, ...]] = ("bn_statistics", "task_batching")
     VALIDATION = ("eval_queries", "eval_steps", "bn_statistics")
