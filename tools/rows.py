@@ -397,7 +397,6 @@ SERVED = {
     "regression_3mode": "mumomaml-film-tuned-seed0",
     "regression_5mode": "mumomaml-film-seed0",
     "omniglot": "mumomaml-film-5way-1shot-seed0",
-    "navigation_2d_wide": "mumomaml-film-seed0",
     "navigation_2d": "mumomaml-film-seed0",
     "cheetah_location": "mumomaml-film-seed0",
     "cheetah_speed": "mumomaml-film-seed0",
