@@ -310,8 +310,14 @@ def _beside(figures: Mapping[str, tuple[str, ...]]) -> tuple[Row, ...]:
     )
 
 
+SLOW = ("--inner_lr=0.1",)
 NAVIGATION = Table(
-    (Place("navigation_2d", flags=("--eval_tasks=400",)),), _beside(NAVIGATION_PAPERS)
+    (Place("navigation_2d", flags=("--eval_tasks=400",)),),
+    (
+        *_beside(NAVIGATION_PAPERS),
+        Row("MuMoMAML, `--inner_lr=0.1`", "mumomaml", "film", "slow", SLOW),
+        Row("MAML, `--inner_lr=0.1`", "maml", variant="slow", flags=SLOW),
+    ),
 )
 NAVIGATION_WIDE = Table((Place("navigation_2d_wide", flags=("--eval_tasks=400",)),), RETURNS)
 MAML_NAVIGATION = Table((Place("maml_navigation"),), _beside(UNIT_SQUARE_PAPERS))
