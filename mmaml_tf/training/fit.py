@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.config import FewShotConfig, RunConfig
-from mmaml_tf.devices import agreement
+from mmaml_tf.devices import agreement, execution
 from mmaml_tf.devices.train_function import train_function
 from mmaml_tf.errors import RunError
 from mmaml_tf.learners.meta_learner import MetaLearner
@@ -131,7 +131,9 @@ def train(
     def share(iteration: tf.Tensor) -> TaskBatch | tf.Tensor:
         return workers.share(sample(iteration))
 
-    tasks = iterations.map(share).prefetch(2)
+    # A GPU's steps take less time than one thread needs to draw their tasks.
+    drawn_at_once = tf.data.AUTOTUNE if execution.has_gpu() else None
+    tasks = iterations.map(share, drawn_at_once).prefetch(2)
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every, workers)
     writers = []
