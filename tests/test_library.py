@@ -151,7 +151,7 @@ def test_labels_outside_the_ways_are_refused():
         (dict(modulation="gate"), "modulation='gate': choose from film"),
         (dict(sites=["dense_99"]), "dense_99"),
         (dict(fast_weights="sparse"), "fast_weights='sparse': choose from auto"),
-        (dict(task_batching="loop"), "task_batching='loop': choose from map"),
+        (dict(task_batching="loop"), "task_batching='loop': choose from auto"),
         (dict(encoder=keras.layers.Concatenate()), "can't encode such tasks"),
         (dict(encoder=Sum()), r"must return task embeddings \[tasks, v_dim\]"),
     ],
