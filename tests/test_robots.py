@@ -259,7 +259,7 @@ def test_every_domain_has_its_environment_and_its_published_settings():
 
     names = ("meta_batch_size", "rollouts", "inner_lr", "max_kl")
     expected = {
-        "navigation_2d": (20, 20, 0.1, 0.01),
+        "navigation_2d": (20, 20, 0.5, 0.01),
         "navigation_2d_wide": (20, 20, 0.1, 0.01),
         "cheetah_speed": (40, 20, 0.1, 0.01),
         "maml_navigation": (20, 20, 0.5, 0.01),
