@@ -320,7 +320,14 @@ NAVIGATION = Table(
     ),
 )
 NAVIGATION_WIDE = Table((Place("navigation_2d_wide", flags=("--eval_tasks=400",)),), RETURNS)
-MAML_NAVIGATION = Table((Place("maml_navigation"),), _beside(UNIT_SQUARE_PAPERS))
+MAML_NAVIGATION = Table(
+    (Place("maml_navigation"),),
+    tuple(
+        # Trained with the other domains' damping.
+        replace(row, flags=("--cg_damping=0.01",)) if row.method == "context" else row
+        for row in _beside(UNIT_SQUARE_PAPERS)
+    ),
+)
 CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)
 CHEETAH_SPEED = Table((Place("cheetah_speed"),), RETURNS)
 
