@@ -5,7 +5,8 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from mmaml_tf.config import LR_SCHEDULES, ConfigError
+from mmaml_tf.config import ConfigError
+from mmaml_tf.few_shot.config import LR_SCHEDULES
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
 MODES = ("train", "evaluate", "export", "report")

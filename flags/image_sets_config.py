@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mmaml_tf.classification.config import ClassificationConfig
-from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED, ConfigError
+from mmaml_tf.config import ConfigError
+from mmaml_tf.few_shot.config import METHOD_DEFAULTS, UNTRAINED
 
 OMNIGLOT = "omniglot"
 

@@ -5,7 +5,7 @@ import os
 from typing import Any, Self
 
 from mmaml_tf.classification.config import ClassificationConfig
-from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED
+from mmaml_tf.few_shot.config import METHOD_DEFAULTS, UNTRAINED
 
 DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
 

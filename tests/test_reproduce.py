@@ -17,7 +17,7 @@ from flags.common import FLAGS
 from tests.runs import tiny_domain, tiny_flags
 from tools import model_card, pack, plan, regenerate, reproduce, rows, tables
 from tools.plan import Plan, Run, State
-from tools.rows import Place, Row, Table
+from tools.row import Place, Row, Table
 from tools.side_by_side import Step, run_all
 
 ROOT = Path(__file__).resolve().parents[1]

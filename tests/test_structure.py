@@ -42,6 +42,7 @@ ORDER = [
     ["serving"],
     ["learners/options"],
     ["config"],
+    ["few_shot/config"],
     ["devices"],
     ["learners"],
     ["training"],

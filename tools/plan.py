@@ -11,7 +11,7 @@ from flags.common import FLAGS
 from mmaml_tf.config import RunConfig
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder, saved_iterations
-from tools.rows import Flags, Training
+from tools.row import Flags, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = "paper"

@@ -28,6 +28,7 @@ from mmaml_tf.training.run_folder import LOCK, RunFolder
 from registry import held_run
 from tools import pack, plan, regenerate, rows
 from tools.plan import Plan, Run, State
+from tools.row import Training
 from tools.side_by_side import Step, run_all
 
 SCRIPT = Path(__file__).resolve().parents[1] / "run_experiment.py"
@@ -236,7 +237,7 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def _seeds(training: rows.Training) -> str:
+def _seeds(training: Training) -> str:
     held = [
         seed
         for seed in range(plan.MAX_SEEDS)

@@ -17,7 +17,7 @@ from mmaml_tf.reporting.evaluation import read_evaluation
 from mmaml_tf.reporting.seeds import over_seeds
 from mmaml_tf.training.run_folder import RunFolder
 from tools import rows
-from tools.rows import Table
+from tools.row import Table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 README = RESULTS.parent / "README.md"

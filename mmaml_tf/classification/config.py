@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mmaml_tf.config import FewShotConfig
+from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 
 NETWORKS = ("conv", "mlp", "max_pool")

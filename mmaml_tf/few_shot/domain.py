@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf import methods
-from mmaml_tf.config import FewShotConfig
+from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit

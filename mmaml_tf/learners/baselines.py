@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.config import UNTRAINED
+from mmaml_tf.few_shot.config import UNTRAINED
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.meta_learner import Tau
 from mmaml_tf.methods import register

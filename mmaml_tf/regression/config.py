@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from typing import Any
 
-from mmaml_tf.config import METHOD_DEFAULTS, UNTRAINED, FewShotConfig
+from mmaml_tf.few_shot.config import METHOD_DEFAULTS, UNTRAINED, FewShotConfig
 
 WEIGHT_FORMS = ("auto", "materialised")
 # Evaluation tasks per call at most, to bound the memory it takes.

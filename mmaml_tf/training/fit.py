@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from mmaml_tf.config import FewShotConfig, RunConfig
+from mmaml_tf.config import RunConfig
 from mmaml_tf.devices import agreement, execution
 from mmaml_tf.devices.train_function import train_function
 from mmaml_tf.errors import RunError
+from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import TaskBatch
 from mmaml_tf.training.best_checkpoint import BestCheckpoint
