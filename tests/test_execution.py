@@ -23,8 +23,6 @@ from tests.runs import command, tiny_domain, tiny_flags
 GPUS = tf.config.list_physical_devices("GPU")
 NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(not GPUS, reason="TensorFlow sees no GPU")]
 on_gpu = pytest.param("GPU", marks=NEEDS_GPU)
-# Compiling takes seconds a method.
-on_both = pytest.mark.parametrize("device", [pytest.param("CPU", marks=pytest.mark.slow), on_gpu])
 # Rounding in float64 through a few inner steps; a term that a device drops is far larger.
 SAME = dict(rtol=1e-7, atol=1e-9)
 REGRESSION = [
@@ -32,6 +30,10 @@ REGRESSION = [
     for method in methods.of("regression")
     for modulation in (MODULATIONS if method in ("mumomaml", "modulation") else [None])
 ]
+ON_GPU = [pytest.param(*case, "GPU", marks=NEEDS_GPU) for case in REGRESSION]
+# Compiling takes seconds a method, so that the CPU compiles one of each kind.
+ONE_OF_EACH = [("maml", None), ("mumomaml", "film"), ("maml_plus_plus", None), ("in_context", None)]
+ON_CPU = [pytest.param(*case, "CPU", marks=pytest.mark.slow) for case in ONE_OF_EACH]
 
 
 def compiled_on(device, function):
@@ -102,8 +104,7 @@ def test_the_command_does_so_says_so_and_keeps_it(tmp_path, monkeypatch, capsys)
         np.testing.assert_allclose(compiled[timeless], plain[timeless], rtol=1e-4)
 
 
-@on_both
-@pytest.mark.parametrize(("method", "modulation"), REGRESSION)
+@pytest.mark.parametrize(("method", "modulation", "device"), [*ON_CPU, *ON_GPU])
 def test_regression(float64, method, modulation, device):
     settings = {} if modulation is None else dict(modulation=modulation)
     domain = tiny_domain(method, bias_transformation_size=0, **settings)
@@ -115,14 +116,14 @@ def test_regression(float64, method, modulation, device):
     check_meta_gradients(learner, batch, device)
 
 
-@on_both
+@pytest.mark.parametrize("device", [on_gpu])
 @pytest.mark.parametrize("modulation", [None, *MODULATIONS])
 def test_convolutions(float64, modulation, device):
     learner = omniglot_fixture.make_learner(modulation, "batched")
     check_meta_gradients(learner, omniglot_fixture.make_batch(), device)
 
 
-@on_both
+@pytest.mark.parametrize("device", [on_gpu])
 @pytest.mark.parametrize("learner_class", [mm.ProtoNet, mm.MatchingNetworks])
 def test_metrics(float64, learner_class, device):
     learner = convolutional(learner_class, num_ways=omniglot_fixture.WAYS)
