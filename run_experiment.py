@@ -28,7 +28,10 @@ from mmaml_tf.training.run_folder import RunFolder
 USAGE_ERROR, RUN_ERROR, INTERRUPTED = 2, 1, 130
 # What a report's folder is made of, however many runs.
 REPORT = "report"
-FLAG_MODULES = ("flags.common", "flags.regression", "flags.omniglot", "flags.rl")
+FLAG_MODULES = tuple(
+    f"flags.{name}"
+    for name in ("common", "regression", "classification", "omniglot", "image_sets", "rl")
+)
 
 
 def choices() -> str:
