@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 
 import tensorflow as tf
 
-from mmaml_tf.layers.gradients import Gradient, OuterProductGradient
+from mmaml_tf.layers.gradients import Change, OuterProductGradient
 
 
 class TaskWeights(NamedTuple):
@@ -34,13 +34,13 @@ class TaskWeights(NamedTuple):
         """z = x W' (+ b'), the parts being a kernel (and a bias): [tasks, N, in] -> [..., out]."""
         return grouped_affine(x, *self.parts)
 
-    def updated(self, gradient: Gradient, step_size: float | tf.Tensor) -> Self:
+    def updated(self, gradient: Change, step_size: float | tf.Tensor) -> Self:
         """theta' - step_size * gradient. `step_size` is a scalar or [tasks]."""
-        changes = gradient.formed().parts
+        # Scaled before it is multiplied out, while it is small.
+        changes = gradient.of_each_task(-step_size).formed().parts
         return type(self)(
             tuple(
-                per_task(part, num_tasks_of(change))
-                - tf.reshape(step_size, [-1] + [1] * (part.shape.rank - 1)) * change
+                per_task(part, num_tasks_of(change)) + change
                 for part, change in zip(self.parts, changes, strict=True)
             )
         )
@@ -72,7 +72,7 @@ class FactoredWeights(NamedTuple):
             similarity += 1.0
         return z + tf.matmul(similarity, self.deltas)
 
-    def updated(self, gradient: Gradient, step_size: float | tf.Tensor) -> Self:
+    def updated(self, gradient: Change, step_size: float | tf.Tensor) -> Self:
         """The weights after one more step. `step_size` is a scalar or [tasks].
 
         Raises:
@@ -80,9 +80,9 @@ class FactoredWeights(NamedTuple):
         """
         if not isinstance(gradient, OuterProductGradient):
             raise TypeError("factored fast weights need the gradient as an outer product")
-        deltas = -tf.reshape(step_size, [-1, 1, 1]) * gradient.deltas
+        change = gradient.of_each_task(-step_size)
         return self._replace(
-            inputs=_joined(self.inputs, gradient.inputs), deltas=_joined(self.deltas, deltas)
+            inputs=_joined(self.inputs, change.inputs), deltas=_joined(self.deltas, change.deltas)
         )
 
 

@@ -6,13 +6,23 @@ outer product that need not be formed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import tensorflow as tf
 
 
-class Gradient(Protocol):
+class Change(Protocol):
+    """What changes a layer's fast weights."""
+
+    def of_each_task(self, factors: float | tf.Tensor) -> "Change":
+        """Every task's change times a factor of the task's own, [tasks], or of all, scalar."""
+
+    def formed(self) -> "WeightGradient":
+        """One tensor per parameter."""
+
+
+class Gradient(Change, Protocol):
     """What the inner loop does with a layer's gradient."""
 
     def squared_norm(self) -> tf.Tensor:
@@ -20,9 +30,6 @@ class Gradient(Protocol):
 
     def constant(self) -> "Gradient":
         """The same numbers, not differentiated further (first-order MAML)."""
-
-    def formed(self) -> "WeightGradient":
-        """One tensor per parameter."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,8 @@ class WeightGradient:
         """Every element clamped to [-limit, limit]."""
         return type(self)(tuple(tf.clip_by_value(part, -limit, limit) for part in self.parts))
 
-    def scaled(self, factors: Sequence[tf.Tensor]) -> Self:
-        """Every element times its own factor, one tensor [...parameter shape] per parameter."""
-        pairs = zip(self.parts, factors, strict=True)
-        return type(self)(tuple(part * factor for part, factor in pairs))
-
-    def of_each_task(self, factors: tf.Tensor) -> Self:
-        """Every task's gradient times a factor of the task's own, [tasks]."""
+    def of_each_task(self, factors: float | tf.Tensor) -> Self:
+        """See `Change`."""
         return type(self)(
             tuple(
                 tf.reshape(factors, [-1] + [1] * (part.shape.rank - 1)) * part
@@ -102,11 +104,38 @@ class OuterProductGradient:
             tf.stop_gradient(self.inputs), tf.stop_gradient(self.deltas), self.has_bias
         )
 
+    def of_each_task(self, factors: float | tf.Tensor) -> Self:
+        """See `Change`."""
+        return replace(self, deltas=tf.reshape(factors, [-1, 1, 1]) * self.deltas)
+
     def formed(self) -> WeightGradient:
         """The gradient with its kernel multiplied out: kernel (and bias)."""
         kernel = tf.matmul(self.inputs, self.deltas, transpose_a=True)
         bias = (tf.reduce_sum(self.deltas, 1),) if self.has_bias else ()
         return WeightGradient((kernel, *bias))
+
+
+@dataclass(frozen=True)
+class ElementwiseScaled:
+    """A gradient whose elements have factors of their own, which tasks share.
+
+    Attributes:
+      gradient: not multiplied out yet, so that a task's factor costs little.
+      factors: one tensor [...parameter shape] per parameter.
+    """
+
+    gradient: Change
+    factors: Sequence[tf.Tensor]
+
+    def of_each_task(self, factors: float | tf.Tensor) -> Self:
+        """See `Change`."""
+        return replace(self, gradient=self.gradient.of_each_task(factors))
+
+    def formed(self) -> WeightGradient:
+        """See `Change`."""
+        parts = self.gradient.formed().parts
+        pairs = zip(parts, self.factors, strict=True)
+        return WeightGradient(tuple(part * factor for part, factor in pairs))
 
 
 @dataclass(frozen=True)

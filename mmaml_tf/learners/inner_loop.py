@@ -7,7 +7,7 @@ from typing import Any, Self
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.gradients import Gradient
+from mmaml_tf.layers.gradients import Change, ElementwiseScaled, Gradient
 from mmaml_tf.networks.task_network import TaskNetwork
 
 TaskLoss = Callable[[tf.Tensor], tf.Tensor]
@@ -93,7 +93,7 @@ class InnerLoop:
         self,
         network: TaskNetwork,
         fast: list[Any],
-        gradients: Sequence[Gradient],
+        gradients: Sequence[Change],
         step_size: tf.Tensor,
     ) -> list[Any]:
         """theta' - step_size * gradients, of the layers that adapt; `step_size` is a scalar or
@@ -172,12 +172,12 @@ class LearnedRates(InnerLoop):
         self,
         network: TaskNetwork,
         fast: list[Any],
-        gradients: Sequence[Gradient],
+        gradients: Sequence[Change],
         step_size: tf.Tensor,
     ) -> list[Any]:
         """The rates hold what `step_size` has of the learning rate."""
         scaled = [
-            gradient.formed().scaled([tf.convert_to_tensor(rate) for rate in rates])
+            ElementwiseScaled(gradient, [tf.convert_to_tensor(rate) for rate in rates])
             for gradient, rates in zip(gradients, self.rates, strict=True)
         ]
         return super().updated(network, fast, scaled, step_size / self.learning_rate)
