@@ -7,15 +7,19 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.utils import EzPickle
 
-from mmaml_tf.envs.arguments import BoolArray, FloatArray, check_options, finite_array
+from mmaml_tf.envs.arguments import FloatArray, check_options, finite_array
 from mmaml_tf.envs.rendering import Frame
-from mmaml_tf.envs.simulator import HalfCheetahEnv, make_renderer, mujoco, quiet_loading
+from mmaml_tf.envs.simulator import (
+    Camera,
+    HalfCheetahEnv,
+    quiet_loading,
+    within_limit,
+)
 
 FRAME_SKIP = 5
 RESET_NOISE = 0.1
 CONTROL_COST = 0.05
 MAX_TORQUE = 1.0
-STATE_LIMIT = 1e3
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,6 @@ def goal_reward(
     """
     torque = np.clip(action, -MAX_TORQUE, MAX_TORQUE)
     return -np.abs(achieved - goal) - CONTROL_COST * np.square(torque).sum(axis=-1)
-
-
-def within_limit(state: FloatArray) -> BoolArray:
-    """Whether all of a state, [..., n] to [...], lies within ±1000 (choice); NaN does not.
-
-    MuJoCo gives up at 1e10, several steps and some enormous rewards too late. Positions (m, rad)
-    and velocities (m/s, rad/s) of a sound half-cheetah stay below 50 under full torques.
-    """
-    return np.all(np.abs(state) < STATE_LIMIT, axis=-1)
 
 
 class GoalHalfCheetahEnv(HalfCheetahEnv):
@@ -97,7 +92,7 @@ class GoalHalfCheetahEnv(HalfCheetahEnv):
         EzPickle.__init__(self, render_mode, width, height)
         self.goal = np.array([self.task.default_goal])
         self._diverged = False
-        self._renderer: mujoco.Renderer | None = None
+        self._camera = Camera(self.model, height, width)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -136,18 +131,12 @@ class GoalHalfCheetahEnv(HalfCheetahEnv):
         """
         if self.render_mode is None:
             return None
-        if self._renderer is None:
-            self._renderer = make_renderer(self.model, self.height, self.width)
-        self._renderer.update_scene(self.data, camera="track")
-        if self.task is LOCATION:
-            _add_goal_post(self._renderer.scene, self.goal[0])
-        return self._renderer.render()
+        posts = [self.goal[0]] if self.task is LOCATION else []
+        return self._camera.frame(self.data, posts)
 
     def close(self) -> None:
         """Frees the renderer; closing twice is allowed."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._camera.close()
         super().close()
 
 
@@ -173,15 +162,3 @@ class HalfCheetahSpeedEnv(GoalHalfCheetahEnv):
     """
 
     task = SPEED
-
-
-def _add_goal_post(scene: "mujoco.MjvScene", x: float) -> None:
-    mujoco.mjv_initGeom(
-        scene.geoms[scene.ngeom],
-        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-        size=np.array([0.03, 0.5, 0.0]),
-        pos=np.array([x, 0.0, 0.5]),
-        mat=np.eye(3).ravel(),
-        rgba=np.array([0.8, 0.1, 0.1, 1.0], dtype=np.float32),
-    )
-    scene.ngeom += 1

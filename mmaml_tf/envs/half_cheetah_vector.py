@@ -1,18 +1,10 @@
-"""Half-cheetah for many simulations at once, stepped by MuJoCo's own threads.
-
-`mujoco.batch.Batch` keeps one row of state per simulation, the solver's warm start included, and
-steps the rows on a thread pool. `mujoco.rollout` was tried first: it drops the warm start between
-calls, so its trajectories leave those of the single environment (1e-13 after five steps, 1e-7
-after fifty, another trajectory after two hundred), and it is no faster.
-"""
+"""Half-cheetah with a goal, for many simulations at once."""
 
 from typing import Any
 
 import numpy as np
 
-from mmaml_tf.devices.cores import num_cores
-from mmaml_tf.envs.arguments import BoolArray, FloatArray, finite_array
-from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
+from mmaml_tf.envs.arguments import BoolArray, FloatArray
 from mmaml_tf.envs.half_cheetah import (
     FRAME_SKIP,
     LOCATION,
@@ -22,20 +14,16 @@ from mmaml_tf.envs.half_cheetah import (
     HalfCheetahLocationEnv,
     HalfCheetahSpeedEnv,
     goal_reward,
-    within_limit,
 )
-from mmaml_tf.envs.simulator import Batch, mujoco
-
-_NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+from mmaml_tf.envs.simulated_vector import SimulatedVectorEnv
 
 
-class GoalHalfCheetahVectorEnv(GoalVectorEnv):
-    """The batched twin of `GoalHalfCheetahEnv`; episodes and goals as in `GoalVectorEnv`.
+class GoalHalfCheetahVectorEnv(SimulatedVectorEnv):
+    """The batched twin of `GoalHalfCheetahEnv`.
 
-    Equal to the single environment bit by bit from the same state, whatever the number of threads.
-    Goals [num_envs, 1] (or [num_envs]), actions [num_envs, 6]. A diverging simulation ends its own
-    episode as in the single environment and is counted in `num_diverged`; the others go on.
-    Infos, each [num_envs]: `x_position`, `x_velocity`, and `diverged`, True until the reset.
+    Goals [num_envs, 1] (or [num_envs]), actions [num_envs, 6]; states are set as by v5's
+    `set_state`. Infos, each [num_envs]: `x_position`, `x_velocity`, and `diverged`, True until the
+    reset.
 
     Args:
         num_threads: threads that step the simulations; None takes one per available core.
@@ -49,54 +37,28 @@ class GoalHalfCheetahVectorEnv(GoalVectorEnv):
     ) -> None:
         single = self._single()
         spaces = (single.observation_space, single.action_space)
-        super().__init__(num_envs, max_episode_steps, spaces, (self.task.default_goal,))
-        self._batch = Batch(single.model, num_envs, num_threads or num_cores())
+        super().__init__(
+            single.model,
+            num_envs,
+            max_episode_steps,
+            spaces,
+            (self.task.default_goal,),
+            num_threads,
+        )
         self._init_qpos, self._init_qvel, self._dt = single.init_qpos, single.init_qvel, single.dt
-        # Live views: writing them sets the state of the next step.
-        self._qpos = self._batch.bind("qpos")
-        self._qvel = self._batch.bind("qvel")
-        self._ctrl = self._batch.bind("ctrl")
-        self._warning_counts = self._batch.warning[..., 1]
-        self._rows_before = np.empty_like(self._batch.state)
-        self._diverged = np.zeros(num_envs, dtype=np.bool_)
-
-    @property
-    def qpos(self) -> FloatArray:
-        """Generalised positions [num_envs, 9] (a copy), x first."""
-        return self._qpos.copy()
-
-    @property
-    def qvel(self) -> FloatArray:
-        """Generalised velocities [num_envs, 9] (a copy)."""
-        return self._qvel.copy()
-
-    def set_states(self, qpos: FloatArray, qvel: FloatArray) -> None:
-        """Sets positions and velocities, both [num_envs, 9], as v5's `set_state` does: no episode
-        ends or starts."""
-        self._qpos[...] = finite_array(qpos, self._qpos.shape, "qpos")
-        self._qvel[...] = finite_array(qvel, self._qvel.shape, "qvel")
 
     def _reset_states(self, mask: BoolArray) -> None:
-        self._batch.reset(ids=mask, stage=_NO_STAGE)
+        self._reset_simulations(mask)
         shape = (int(mask.sum()), self._qpos.shape[1])
         noise = self.np_random.uniform(-RESET_NOISE, RESET_NOISE, size=shape)
         self._qpos[mask] = self._init_qpos + noise
         self._qvel[mask] = self._init_qvel + RESET_NOISE * self.np_random.standard_normal(shape)
-        self._diverged[mask] = False
 
     def _advance(
         self, actions: FloatArray, live: BoolArray
     ) -> tuple[FloatArray, BoolArray, dict[str, Any]]:
-        np.copyto(self._rows_before, self._batch.state)
         x_before = self._qpos[:, 0].copy()
-        self._ctrl[...] = actions
-        self._batch.step(ids=live, nstep=FRAME_SKIP)
-        sound = within_limit(self._qpos) & within_limit(self._qvel)
-        cut = live & (self._warning_counts.any(axis=1) | ~sound)
-        if cut.any():
-            self._batch.state[cut] = self._rows_before[cut]
-            self.num_diverged += int(cut.sum())
-            self._diverged |= cut
+        cut = self._simulate(actions, live, nstep=FRAME_SKIP)
         x_position = self._qpos[:, 0].copy()
         infos = {
             "x_position": x_position,

@@ -6,7 +6,6 @@ import gymnasium
 import numpy as np
 
 from mmaml_tf.envs.arguments import FloatArray, check_options, finite_array
-from mmaml_tf.envs.half_cheetah import within_limit
 from mmaml_tf.envs.rendering import Frame
 from mmaml_tf.envs.robots import (
     POSITION_NOISE,
@@ -16,19 +15,9 @@ from mmaml_tf.envs.robots import (
     RobotState,
     start_of,
 )
-from mmaml_tf.envs.simulator import make_renderer, mujoco
+from mmaml_tf.envs.simulator import Camera, mujoco, within_limit
 
 DEFAULT_GOAL = (1.0,)
-
-
-def spaces(
-    observation_size: int, action_size: int
-) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    """Observation space (float64) and action space (torques in units of the largest)."""
-    return (
-        gymnasium.spaces.Box(-np.inf, np.inf, (observation_size,), np.float64),
-        gymnasium.spaces.Box(-1.0, 1.0, (action_size,), np.float32),
-    )
 
 
 class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
@@ -70,10 +59,15 @@ class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
         self.data = mujoco.MjData(self.model)
         self.goal = np.array(DEFAULT_GOAL)
         self._start = start_of(self.model)
-        self._renderer: mujoco.Renderer | None = None
+        self._camera = Camera(self.model, height, width)
         self._diverged = False
         self.set_state(self._start, np.zeros(self.model.nv))
-        self.observation_space, self.action_space = spaces(len(self._observed), self.model.nu)
+        size = (len(self._observed),)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, size, np.float64)
+        torques: gymnasium.Space[Any] = gymnasium.spaces.Box(
+            -1.0, 1.0, (self.model.nu,), np.float32
+        )
+        self.action_space = torques  # in units of the largest
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -121,16 +115,11 @@ class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
         """
         if self.render_mode is None:
             return None
-        if self._renderer is None:
-            self._renderer = make_renderer(self.model, self.height, self.width)
-        self._renderer.update_scene(self.data, camera="track")
-        return self._renderer.render()
+        return self._camera.frame(self.data)
 
     def close(self) -> None:
         """Frees the renderer; closing twice is allowed."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._camera.close()
         super().close()
 
     def _forward(self) -> RobotState:

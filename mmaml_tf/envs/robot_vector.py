@@ -1,34 +1,21 @@
-"""Robots for many simulations at once, stepped by MuJoCo's own threads."""
+"""[MAML]'s robots, for many simulations at once."""
 
 from typing import Any
 
 import numpy as np
 
-from mmaml_tf.devices.cores import num_cores
-from mmaml_tf.envs.arguments import BoolArray, FloatArray, finite_array
-from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
-from mmaml_tf.envs.half_cheetah import within_limit
-from mmaml_tf.envs.robot_env import DEFAULT_GOAL, spaces
-from mmaml_tf.envs.robots import (
-    POSITION_NOISE,
-    ROBOTS,
-    TORSO,
-    VELOCITY_NOISE,
-    RobotState,
-    start_of,
-)
-from mmaml_tf.envs.simulator import Batch, mujoco
-
-_NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+from mmaml_tf.envs.arguments import BoolArray, FloatArray
+from mmaml_tf.envs.robot_env import DEFAULT_GOAL, RobotEnv
+from mmaml_tf.envs.robots import POSITION_NOISE, TORSO, VELOCITY_NOISE, RobotState, start_of
+from mmaml_tf.envs.simulated_vector import SimulatedVectorEnv
+from mmaml_tf.envs.simulator import mujoco
 
 
-class RobotVectorEnv(GoalVectorEnv):
-    """The batched twin of `RobotEnv`; episodes and goals as in `GoalVectorEnv`.
+class RobotVectorEnv(SimulatedVectorEnv):
+    """The batched twin of `RobotEnv`.
 
-    Equal to the single environment bit by bit from the same state, whatever the number of threads.
-    Goals [num_envs, 1] (or [num_envs]), actions [num_envs, act]. A diverging simulation ends its
-    own episode as in the single environment and is counted in `num_diverged`; the others go on.
-    Infos, each [num_envs]: `x_velocity`, and `diverged`, True until the reset.
+    Goals [num_envs, 1] (or [num_envs]), actions [num_envs, act]. Infos, each [num_envs]:
+    `x_velocity`, and `diverged`, True until the reset.
 
     Args:
         robot: of `robots.ROBOTS`.
@@ -44,51 +31,33 @@ class RobotVectorEnv(GoalVectorEnv):
         max_episode_steps: int = 200,
         num_threads: int | None = None,
     ) -> None:
-        self.robot, self.aim = ROBOTS[robot], aim
-        model = self.robot.load()
+        single = RobotEnv(robot, aim)
+        self.robot, self.aim = single.robot, single.aim
+        spaces = (single.observation_space, single.action_space)
+        model = single.model
+        super().__init__(model, num_envs, max_episode_steps, spaces, DEFAULT_GOAL, num_threads)
         self._torso, self._start = model.body(TORSO).id, start_of(model)
-        batch = self._batch = Batch(model, num_envs, num_threads or num_cores())
         # Contact forces need the accelerations; all else is known before them.
         stages = mujoco.mjtStage
         self._stage = int(stages.mjSTAGE_ACC if self.robot.contact_cost else stages.mjSTAGE_VEL)
-        # Live views: writing the first three sets the state of the next step.
-        self._qpos, self._qvel, self._ctrl = map(batch.bind, ("qpos", "qvel", "ctrl"))
-        self._centres, self._sensors = batch.bind("subtree_com"), batch.bind("sensordata")
-        self._rotations = batch.bind("xmat")
-        self._forces = batch.bind("cfrc_ext") if self.robot.contact_cost else None
-        self._warning_counts = batch.warning[..., 1]
-        self._rows_before = np.empty_like(batch.state)
-        self._diverged = np.zeros(num_envs, dtype=np.bool_)
+        bind = self._batch.bind
+        self._centres, self._sensors = bind("subtree_com"), bind("sensordata")
+        self._rotations = bind("xmat")
+        self._forces = bind("cfrc_ext") if self.robot.contact_cost else None
         self._qpos[:] = self._start
-        batch.forward(stage=self._stage)
-        self._observed = self.robot.observe(self._state())
-        super().__init__(
-            num_envs,
-            max_episode_steps,
-            spaces(self._observed.shape[1], model.nu),
-            DEFAULT_GOAL,
-        )
-
-    @property
-    def qpos(self) -> FloatArray:
-        """Generalised positions [num_envs, nq] (a copy)."""
-        return self._qpos.copy()
-
-    @property
-    def qvel(self) -> FloatArray:
-        """Generalised velocities [num_envs, nv] (a copy)."""
-        return self._qvel.copy()
+        self._observe_all()
 
     def set_states(self, qpos: FloatArray, qvel: FloatArray) -> None:
-        """Sets positions [num_envs, nq] and velocities [num_envs, nv]: no episode ends or
-        starts."""
-        self._qpos[...] = finite_array(qpos, self._qpos.shape, "qpos")
-        self._qvel[...] = finite_array(qvel, self._qvel.shape, "qvel")
+        """See `SimulatedVectorEnv`."""
+        super().set_states(qpos, qvel)
+        self._observe_all()
+
+    def _observe_all(self) -> None:
         self._batch.forward(stage=self._stage)
         self._observed = self.robot.observe(self._state())
 
     def _reset_states(self, mask: BoolArray) -> None:
-        self._batch.reset(ids=mask, stage=_NO_STAGE)
+        self._reset_simulations(mask)
         count = int(mask.sum())
         noise = self.np_random.standard_normal((count, self._qpos.shape[1]))
         self._qpos[mask] = self._start + POSITION_NOISE * noise
@@ -96,20 +65,11 @@ class RobotVectorEnv(GoalVectorEnv):
         self._qvel[mask] = VELOCITY_NOISE * noise
         self._batch.forward(ids=mask, stage=self._stage)
         self._observed[mask] = self.robot.observe(self._state(mask))
-        self._diverged[mask] = False
 
     def _advance(
         self, actions: FloatArray, live: BoolArray
     ) -> tuple[FloatArray, BoolArray, dict[str, Any]]:
-        np.copyto(self._rows_before, self._batch.state)
-        self._ctrl[...] = actions
-        self._batch.step(ids=live, stage=self._stage)
-        sound = within_limit(self._qpos) & within_limit(self._qvel)
-        cut = live & (self._warning_counts.any(axis=1) | ~sound)
-        if cut.any():
-            self._batch.state[cut] = self._rows_before[cut]
-            self.num_diverged += int(cut.sum())
-            self._diverged |= cut
+        cut = self._simulate(actions, live, stage=self._stage)
         state = self._state()
         moved = live & ~cut
         self._observed[moved] = self.robot.observe(self._state(moved))
