@@ -4,11 +4,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from PIL import Image as Picture
 
 from data.goal_distributions import PointGoals
 from data.reinforcement import DOMAINS, Reinforcement
 from examples import own_environment
 from mmaml_tf.envs.own_vector import OwnVectorEnv, make_batch
+from mmaml_tf.envs.replay import save_replay
 from mmaml_tf.errors import RunError
 from mmaml_tf.rl.sampler import Sampler
 from tests.rl_problem import tiny_flags
@@ -37,6 +39,16 @@ class Walk(gymnasium.Env):
         return self.x, float(self.goal[0] * self.x[0]), bool(self.x[0] >= 1), False, {}
 
 
+class Drawn(Walk):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.full((8, 8, 3), round(float(100 + 100 * self.x[0])), np.uint8)
+
+
 class Unbounded(Walk):
     action_space = Box(-np.inf, np.inf, (1,))
 
@@ -59,7 +71,7 @@ class Choosy(Walk):
         raise ValueError(f"no such goal: {options['goal']}")
 
 
-for _class in (Walk, Unbounded, Buttons, Image, Goalless, Choosy):
+for _class in (Walk, Drawn, Unbounded, Buttons, Image, Goalless, Choosy):
     gymnasium.register(f"Test{_class.__name__}-v0", _class, max_episode_steps=HORIZON)
 gymnasium.register("TestEndless-v0", Walk)
 gymnasium.register(  # a batch that knows no goals
@@ -205,3 +217,13 @@ def test_the_example_trains(method, tmp_path, monkeypatch):
     assert "reach" in DOMAINS and own_environment.Reach.__doc__
     assert command("--domain=reach", *tiny_flags(method), "--output_dir=run") == 0
     assert (tmp_path / "run/saved_model/saved_model.pb").exists()
+
+
+def test_is_drawn_by_a_process_that_does_not_know_the_registration(tmp_path, monkeypatch):
+    arguments = ("TestDrawn-v0", GOALS[:2], [np.full((3, 1), 0.2)] * 2, tmp_path / "walk.gif")
+    save_replay(*arguments)
+    with Picture.open(tmp_path / "walk.gif") as animation:
+        assert animation.n_frames == 6
+    monkeypatch.setattr(Drawn, "__module__", "__main__")
+    with pytest.raises(RunError, match="module of its own"):
+        save_replay(*arguments)

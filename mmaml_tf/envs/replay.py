@@ -8,6 +8,7 @@ actions are recorded where the policy is, and played again, from the same seeds,
 Gymnasium's RecordVideo would draw where the policy acts, and needs moviepy; a GIF needs Pillow.
 """
 
+import copy
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.envs.registration import EnvSpec
 
 from mmaml_tf.envs import save_animation
 from mmaml_tf.envs.arguments import FloatArray
@@ -35,7 +37,7 @@ def save_replay(
     """Saves episodes, one after the other, as a GIF.
 
     Args:
-        env_id: a registered environment.
+        env_id: a registered environment; of one's own, from a module that can be imported.
         goals: one per episode [episodes, dim]; episode i starts from `reset(seed=i)`.
         actions: of each episode, [steps, act].
         path: ends in .gif.
@@ -50,7 +52,7 @@ def save_replay(
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "recording.npz"
         episodes: dict[str, Any] = {f"actions_{i}": value for i, value in enumerate(actions)}
-        np.savez(recording, env_id=env_id, goals=goals, **episodes)
+        np.savez(recording, spec=_importable_spec(env_id).to_json(), goals=goals, **episodes)
         done = subprocess.run(
             [sys.executable, "-m", "mmaml_tf.envs.replay", str(recording), str(path)],
             env=environment,
@@ -62,10 +64,27 @@ def save_replay(
         raise RunError(f"the animation can't be drawn: {lines[-1]}")
 
 
+def _importable_spec(env_id: str) -> EnvSpec:
+    """What another process makes the environment from: its class by name, as it knows no
+    registration but this project's."""
+    spec = copy.copy(gymnasium.spec(env_id))
+    maker: Any = spec.entry_point
+    if callable(maker):
+        if maker.__module__ == "__main__":
+            raise RunError(
+                f"the animation can't be drawn: {maker.__qualname__} is defined in the program "
+                "that runs; define it in a module of its own and import it"
+            )
+        spec.entry_point = f"{maker.__module__}:{maker.__qualname__}"
+    spec.vector_entry_point = None
+    return spec
+
+
 def replayed(recording: Any) -> list[Any]:
     """The frames of all episodes of a recording."""
     frames: list[Any] = []
-    env = gymnasium.make(str(recording["env_id"]), render_mode="rgb_array")
+    spec = EnvSpec.from_json(str(recording["spec"]))
+    env = gymnasium.make(spec, render_mode="rgb_array")
     for episode, goal in enumerate(recording["goals"]):
         env.reset(seed=episode, options={"goal": goal})
         for action in recording[f"actions_{episode}"]:
