@@ -1,5 +1,6 @@
 """The results: made again from the packed weights, and what the README says of them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -16,13 +17,18 @@ RESULTS = list((ROOT / "results").glob("*/*-seed*/evaluation.csv"))
 PACKED = list((ROOT / "pretrained").glob("*/*/config.json"))
 
 
-def test_readme_has_the_results_as_they_are():
-    readme = (ROOT / "README.md").read_text()
-    assert tables.updated(readme) == readme
-    changed = readme.replace(" ± ", " +- ")
-    assert tables.updated(changed).count(" ± ") > 20
+def test_texts_have_the_results_as_they_are():
+    texts = {path: path.read_text() for path in tables.DOCUMENTS}
+    assert tables.updated(texts) == texts
+    changed = tables.updated({path: text.replace(" ± ", " +- ") for path, text in texts.items()})
+    assert all(text.count(" ± ") > 20 for text in changed.values())
+    for path, text in texts.items():
+        linked = re.findall(r"\]\(([^)#:]+)[)#]", text)
+        assert linked and all((path.parent / target).exists() for target in linked)
+    readme, _ = tables.DOCUMENTS
+    without = texts | {readme: texts[readme].replace("<!-- regression -->", "")}
     with pytest.raises(ValueError, match="regression, not 1"):
-        tables.updated(readme.replace("<!-- regression -->", ""))
+        tables.updated(without)
 
 
 def test_every_row_has_its_run():

@@ -5,9 +5,9 @@
 For every domain (or those named) results/<domain>/ gets table.md, evaluation.csv of all runs and
 the figures that compare them; runs that differ in the seed alone are also compared as one. A run
 without a folder of its own there, results/<domain>/<run>, is first evaluated on its tasks, and with
---measure all are: a minute or two each. Writes the model card of the domain's SavedModel, and the
-README's tables at the end. Omniglot's archives are looked for in omniglot_archives/, as by its
-runs.
+--measure all are: a minute or two each. Writes the model card of the domain's SavedModel, and at
+the end the tables of README.md and results/README.md. Omniglot's archives are looked for in
+omniglot_archives/, as by its runs.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import actions
 from mmaml_tf.reporting.report import ReportedRun, report
-from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
 from tools import model_card, tables
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             regenerate(domain, chosen.measure)
     except (RunError, ConfigError, OSError) as error:
         sys.exit(f"regenerate: {error}")
-    write_atomically(tables.README, tables.updated(tables.README.read_text()))
+    tables.write()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a table of the README is made of: places, rows, and the trainings of each row."""
+"""What a table of results is made of: places, rows, and the trainings of each row."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Row:
       places: keys of the only places that have the row; all of the table by default.
       evaluations: further ones of the same weights, by what they add to the label.
       steps: gradient steps after which it is shown, where not as the place says.
-      is_shown: whether the README's table has it.
+      is_shown: whether the table has it.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the README.
+    """A table of results.
 
     Attributes:
       places: its columns, or the one domain that it is of.

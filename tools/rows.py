@@ -1,4 +1,4 @@
-"""The rows of the README's tables: what each is called, the papers' figures, how it is trained.
+"""The rows of the tables of results: what each is called, the papers' figures, how it is trained.
 
 `tools.tables` writes the tables by these, `tools.reproduce` trains them. A row's runs are in
 results/<domain>/<label>-seed<N>, with a label that follows from what the row says.
@@ -302,7 +302,7 @@ OMNIGLOT = Table(
     ),
 )
 
-# By the name of the place in the README that holds it.
+# By the name of the place that holds it, in README.md or results/README.md.
 TABLES = {
     "sinusoid": SINUSOID,
     "regression": REGRESSION,

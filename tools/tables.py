@@ -1,12 +1,12 @@
-"""The README's result tables, made from the evaluation.csv files in results/.
+"""The result tables of README.md and results/README.md, made from the evaluation.csv files there.
 
     python -m tools.tables
 
-writes them into the README; a test holds the README to them. `tools.rows` has what they say.
+writes them; a test holds both texts to them. `tools.rows` has what they say.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,14 @@ import pandas as pd
 from mmaml_tf.reporting import markdown
 from mmaml_tf.reporting.evaluation import read_evaluation
 from mmaml_tf.reporting.seeds import over_seeds
+from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from tools import rows
 from tools.row import Table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-README = RESULTS.parent / "README.md"
+# Each table is in one of them, between `<!-- name -->` and `<!-- end -->`.
+DOCUMENTS = (RESULTS.parent / "README.md", RESULTS / "README.md")
 PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
 # Trained with 10 points; the shots by which it is evaluated, and the steps that the papers show.
@@ -57,10 +59,16 @@ class Measured:
     def cell(self, *steps: int | None) -> str:
         """After these steps, None for the last, or after all if it does not take as many."""
         chosen = [max(self.shown) if step not in self.shown else step for step in steps]
-        cell = f"[{_distinct(self.shown, chosen)}]({self.link})"
+        return f"[{_distinct(self.shown, chosen)}]({self.link}){self._seeds(chosen)}"
+
+    def unlinked(self, step: int) -> str:
+        """After a step, for a row that has the link at its head; empty if there is none."""
+        return self.shown[step] + self._seeds([step]) if step in self.shown else ""
+
+    def _seeds(self, steps: list[int]) -> str:
         if self.num_seeds == 1:
-            return cell
-        return f"{cell} ({self.num_seeds} seeds; tasks ± {_distinct(self.over_tasks, chosen)})"
+            return ""
+        return f" ({self.num_seeds} seeds; tasks ± {_distinct(self.over_tasks, steps)})"
 
 
 def _distinct(texts: dict[int, str], steps: list[int]) -> str:
@@ -140,10 +148,9 @@ def returns(table: Table) -> str:
     lines = []
     for row, ours in found:
         if ours:
-            line = [row.name]
+            line = [f"[{row.name}]({ours.link})"]
             for step in steps:
-                cell = ours.cell(step) if step in ours.shown else ""
-                paper = row.papers.get(str(step))
+                cell, paper = ours.unlinked(step), row.papers.get(str(step))
                 line.append(_beside_paper(cell, paper) if paper else cell)
             lines.append(line)
     return markdown.table(["method", *map(_updates, steps)], lines)
@@ -187,16 +194,32 @@ WRITERS: dict[str, Callable[[Table], str]] = {
 }
 
 
-def updated(text: str) -> str:
-    """A text with the tables as they are now between its `<!-- name -->`, `<!-- end -->`."""
+def updated(texts: Mapping[Path, str]) -> dict[Path, str]:
+    """The documents, with the tables as they are now.
+
+    Raises:
+      ValueError: for a table that has no place in them, or several.
+    """
+    new = dict(texts)
     for name, table in rows.TABLES.items():
-        marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
         made = WRITERS.get(name, returns)(table)
-        text, found = re.subn(marked, rf"\g<1>{made}\g<2>", text, flags=re.DOTALL)
-        if found != 1:
-            raise ValueError(f"the text has {found} places for the table {name}, not 1")
-    return text
+        places = 0
+        for document, text in new.items():
+            beside = document.parent.relative_to(RESULTS.parent).as_posix()
+            lines = made if beside == "." else made.replace(f"]({beside}/", "](")
+            marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+            new[document], found = re.subn(marked, rf"\g<1>{lines}\g<2>", text, flags=re.DOTALL)
+            places += found
+        if places != 1:
+            raise ValueError(f"the texts have {places} places for the table {name}, not 1")
+    return new
+
+
+def write() -> None:
+    """Writes the tables into the documents."""
+    for document, text in updated({path: path.read_text() for path in DOCUMENTS}).items():
+        write_atomically(document, text)
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text()))
+    write()
