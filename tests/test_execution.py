@@ -16,6 +16,7 @@ import mmaml_tf as mm
 from mmaml_tf import methods
 from mmaml_tf.devices import execution
 from mmaml_tf.layers.modulation import MODULATIONS
+from mmaml_tf.learners.baselines import Random
 from mmaml_tf.networks.models import conv_net, mlp
 from tests import engine_models, omniglot_fixture, rl_problem, trpo_checks
 from tests.runs import command, tiny_domain, tiny_flags
@@ -65,7 +66,11 @@ def test_on_a_cpu_tasks_are_mapped_where_each_has_kernels_of_its_own():
     assert convolutional(mm.MAML).map_tasks
     assert not convolutional(mm.MAML, task_batching="batched").map_tasks
     assert not convolutional(mm.ANIL).map_tasks
-    assert not convolutional(mm.ProtoNet, num_ways=omniglot_fixture.WAYS).map_tasks
+    metric = convolutional(mm.ProtoNet, num_ways=omniglot_fixture.WAYS)
+    assert not metric.map_tasks and not metric.map_predictions
+    # Trained on all at once, then fine-tuned on each.
+    random = convolutional(Random)
+    assert not random.map_tasks and random.map_predictions
     learner = mm.MAML(mlp(1, (4,), 1))
     assert not learner.map_tasks and mm.MAML(mlp(1, (4,), 1), task_batching="map").map_tasks
     learner.compile()

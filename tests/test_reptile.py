@@ -65,7 +65,9 @@ def test_one_task_at_a_time_is_all_at_once(float64, optimizer):
     np.testing.assert_allclose(same_before, before, **SAME)
     for move, other in zip(same, moves, strict=True):
         np.testing.assert_allclose(move, other, **SAME)
-    ends = [learner.after_each_step(batch.support, batch.query.x, 7).predictions for _ in range(2)]
+    ends = []
+    for learner.map_predictions in (False, True):
+        ends.append(learner.after_each_step(batch.support, batch.query.x, 7).predictions)
     np.testing.assert_allclose(*ends, **SAME)
 
 

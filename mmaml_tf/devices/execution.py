@@ -23,11 +23,12 @@ def compiles(setting: bool | str) -> bool:
     return has_gpu() if setting == "auto" else setting is True
 
 
-def maps_tasks(setting: str, learner: Any) -> bool:
-    """Whether tasks are computed one after the other; the setting is of TASK_BATCHINGS."""
+def maps_tasks(setting: str, learner: Any, adapts: bool) -> bool:
+    """Whether tasks are computed one after the other; the setting is of TASK_BATCHINGS, and
+    `adapts` says whether each has weights of its own."""
     if setting != "auto":
         return setting == "map"
-    if has_gpu() or not learner.adapts_in_training:
+    if has_gpu() or not adapts:
         return False
     # Kernels of convolutions have four axes.
     layers = learner.network.plan.adapting

@@ -76,8 +76,9 @@ class MetaLearner(keras.Model):
     takes_embedding = False
     # Whether its inputs are to say what the task is (an oracle's).
     observes_task = False
-    # Whether training takes gradient steps in each task, so that each has weights of its own.
+    # Whether gradient steps give each task weights of its own, in training and in predictions.
     adapts_in_training = True
+    adapts_in_predictions = True
     # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
     trains_on_classes = False
     # The processes that train it together.
@@ -121,7 +122,8 @@ class MetaLearner(keras.Model):
         self.targets = targets_of(loss, model, num_outputs)
         self.meta_clip_norm = meta_clip_norm
         self.meta_clip_value = meta_clip_value
-        self.map_tasks = execution.maps_tasks(task_batching, self)
+        self.map_tasks = execution.maps_tasks(task_batching, self, self.adapts_in_training)
+        self.map_predictions = execution.maps_tasks(task_batching, self, self.adapts_in_predictions)
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
         self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
         # Iteration (counted from 1) whose loss was the first that is not finite; 0 for none.
@@ -308,7 +310,7 @@ class MetaLearner(keras.Model):
         ) -> tf.Tensor:
             return tf.stack([f(query_x) for f in self.predictors(support, tau, num_steps, mode)])
 
-        if not self.map_tasks:
+        if not self.map_predictions:
             return Adaptation(predictions(support, query_x, tau, mode), embedding)
         if self.asks_for_modes and mode is None:
             each = tf.shape(support.x)[0] // self.network.num_groups

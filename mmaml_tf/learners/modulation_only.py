@@ -18,7 +18,7 @@ class ModulationOnly(MuMoMAML):
     """
 
     SETTINGS = ("modulation",)
-    adapts_in_training = False
+    adapts_in_training = adapts_in_predictions = False
 
     def __init__(self, model: keras.Model, **settings: Any):
         super().__init__(model, inner_steps=0, **settings)

@@ -22,7 +22,7 @@ class WithoutSteps(MetaLearner):
     """
 
     takes_embedding = True
-    adapts_in_training = False
+    adapts_in_training = adapts_in_predictions = False
 
     def __init__(self, model: keras.Model, **settings: Any):
         super().__init__(model, **settings)
