@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mmaml_tf.learners.all_classes import AllClasses
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.meta_learner import Tau
+from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch

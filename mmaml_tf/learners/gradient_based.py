@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.learners.inner_loop import InnerLoop, LearnedRates
-from mmaml_tf.learners.meta_learner import MetaLearner, Predictor, Tau, require_one_of
+from mmaml_tf.learners.meta_learner import MetaLearner, Predictor, require_one_of
+from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.learners.options import FAST_WEIGHTS
 from mmaml_tf.tasks import Examples, TaskBatch
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import TaskWeights
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import InnerLoop
-from mmaml_tf.learners.meta_learner import Tau
+from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples, TaskBatch
 

@@ -10,17 +10,15 @@ import tensorflow as tf
 
 from mmaml_tf import methods
 from mmaml_tf.devices import execution
-from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
-from mmaml_tf.learners.missing import reject_missing
+from mmaml_tf.learners.meta_training import MetaTraining, Tau
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
-from mmaml_tf.learners.task_mapping import MetaLoss, mapped_meta_gradients, mapped_predictions
+from mmaml_tf.learners.task_mapping import mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
 
-Tau = list[tf.Tensor] | None
 # Query inputs [tasks, N, ...] to outputs [tasks, N, ...], for tasks that it was made for.
 Predictor: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -38,7 +36,7 @@ class Adaptation(NamedTuple):
     embedding: tf.Tensor | None
 
 
-class MetaLearner(keras.Model):
+class MetaLearner(MetaTraining):
     """Meta-learns any Sequential or Functional Keras model: its weights are theta.
 
     A method says what a training task costs (`meta_loss`) and how it answers queries once it has
@@ -81,10 +79,6 @@ class MetaLearner(keras.Model):
     adapts_in_predictions = True
     # Whether training tasks' labels are to be those of all classes, not 0 to N - 1.
     trains_on_classes = False
-    # The processes that train it together.
-    workers: Workers = ALONE
-    # The meta-optimizer that a learning rate is meant for.
-    optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
 
     def __init__(
         self,
@@ -104,7 +98,7 @@ class MetaLearner(keras.Model):
         checked: bool = True,
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(meta_clip_norm, meta_clip_value, name=name)
         require_one_of("task_batching", task_batching, TASK_BATCHINGS)
         require_one_of("bn_statistics", bn_statistics, BN_STATISTICS)
         self.network = TaskNetwork(
@@ -118,37 +112,12 @@ class MetaLearner(keras.Model):
         )
         self.task_loss = per_task(loss)
         self.task_metric = None if metric is None else per_task(metric)
-        self.metric_tracker = keras.metrics.Mean(name="metric")
         self.targets = targets_of(loss, model, num_outputs)
-        self.meta_clip_norm = meta_clip_norm
-        self.meta_clip_value = meta_clip_value
         self.map_tasks = execution.maps_tasks(task_batching, self, self.adapts_in_training)
         self.map_predictions = execution.maps_tasks(task_batching, self, self.adapts_in_predictions)
-        self.meta_loss_tracker = keras.metrics.Mean(name="loss")
-        self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
-        # Iteration (counted from 1) whose loss was the first that is not finite; 0 for none.
-        self.first_bad_iteration = self.add_weight(
-            name="first_bad_iteration",
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-        )
         self.network.build((None, None, *model.input_shape[1:]))
         self.network.built = True
         self.built = True
-
-    @abstractmethod
-    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """What a batch of training tasks costs.
-
-        Args:
-          batch: of tasks.
-          tau: the modulation parameters where they are known already.
-
-        Returns:
-          The losses whose mean is descended, and those before any gradient step, each [tasks].
-        """
 
     @abstractmethod
     def predictors(
@@ -164,50 +133,6 @@ class MetaLearner(keras.Model):
             tasks are not sorted into equally many of each mode.
         """
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Running means that `fit` resets at every logging interval."""
-        trackers = [self.meta_loss_tracker, self.support_loss_tracker]
-        return trackers + ([] if self.task_metric is None else [self.metric_tracker])
-
-    def compile(
-        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
-    ) -> None:
-        """Gives it the meta-optimizer. With "auto", XLA compiles where there is a GPU.
-
-        Raises:
-          ValueError: for losses and metrics, which the constructor takes.
-        """
-        for name in ("loss", "metrics"):
-            if options.pop(name, None) is not None:
-                raise ValueError(f"give {name.rstrip('s')}=... to {type(self).__name__}, not here")
-        compiled = execution.compiles(jit_compile)
-        super().compile(optimizer=optimizer, jit_compile=compiled, loss=None, **options)
-
-    def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
-        """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.
-
-        Raises:
-          ValueError: at the end of the epoch in which the loss is no finite number any more.
-        """
-        callbacks = [*options.pop("callbacks", ()), keras.callbacks.TerminateOnNaN()]
-        history = super().fit(tasks, callbacks=callbacks, **{"shuffle": False, **options})
-        if self.first_bad_iteration > 0:
-            raise ValueError(
-                f"the loss is not finite at iteration {int(self.first_bad_iteration)}: a lower "
-                "inner_lr or learning rate, or a limit on inner gradients (inner_clip_norm), may "
-                "help; the weights are not finite any more, so start from new ones"
-            )
-        return history
-
-    @property
-    def iteration(self) -> tf.Tensor:
-        """How many meta-steps have been made: int32."""
-        optimizer = getattr(self, "optimizer", None)
-        return (
-            tf.zeros([], tf.int32) if optimizer is None else tf.cast(optimizer.iterations, "int32")
-        )
-
     def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
         """The modulation parameters tau and the task embedding v; (None, None) without."""
         return None, None
@@ -217,56 +142,7 @@ class MetaLearner(keras.Model):
         first; omega after it."""
         return [self.network.trainable_variables]
 
-    def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
-        """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
-        query_losses, support_losses, gradients = self.meta_gradients(batch)
-        loss, support_loss, gradients = self.workers.mean(
-            (tf.reduce_mean(query_losses), tf.reduce_mean(support_losses), gradients)
-        )
-        updates: list[tuple[tf.Tensor, keras.Variable]] = []
-        for variables, values in zip(self.parameter_groups(), gradients, strict=True):
-            clipped = self.clip_meta_gradient(reject_missing(variables, values))
-            updates += zip(clipped, variables, strict=True)
-        self.optimizer.apply_gradients(updates)
-        self.first_bad_iteration.assign(
-            tf.where(
-                (self.first_bad_iteration == 0) & ~tf.math.is_finite(loss),
-                tf.cast(self.optimizer.iterations, tf.int64),
-                self.first_bad_iteration,
-            )
-        )
-        return self._running_means(loss, support_loss)
-
-    def _running_means(
-        self, query_losses: tf.Tensor, support_losses: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        self.meta_loss_tracker.update_state(tf.reduce_mean(query_losses))
-        self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
-        trackers = (self.meta_loss_tracker, self.support_loss_tracker)
-        return {tracker.name: tracker.result() for tracker in trackers}
-
-    def meta_gradients(
-        self, batch: TaskBatch
-    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
-        """`meta_loss`, and the gradient of its mean query loss per parameter group."""
-        return self.gradients_of(self.meta_loss, batch)
-
-    def gradients_of(
-        self, meta_loss: MetaLoss, batch: TaskBatch
-    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
-        """As `meta_gradients`, of any function of `meta_loss`'s kind."""
-        self._require_fit(batch)
-        groups = self.parameter_groups()
-        if self.map_tasks:
-            return mapped_meta_gradients(
-                meta_loss, lambda support: self.modulate(support)[0], groups, batch
-            )
-        with tf.GradientTape() as tape:
-            query_losses, support_losses = meta_loss(batch, None)
-            loss = tf.reduce_mean(query_losses)
-        return query_losses, support_losses, tape.gradient(loss, groups)
-
-    def _require_fit(self, batch: TaskBatch) -> None:
+    def require_fit(self, batch: TaskBatch) -> None:
         """Raises ValueError unless tasks are of the model's inputs and the loss's targets."""
         x, y = self.network.model.input_shape[1:], self.targets.shape
         for name, examples in (("support", batch.support), ("query", batch.query)):
@@ -277,16 +153,6 @@ class MetaLearner(keras.Model):
                         f"{name}.{part} must be [{axes}] for {self.network.model.name}, but its "
                         f"shape is {list(values.shape)}"
                     )
-
-    def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Clamps a group's gradients to `meta_clip_value`, and scales them down to the global norm
-        `meta_clip_norm` at most."""
-        if self.meta_clip_value is not None:
-            limit = self.meta_clip_value
-            gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
-        if self.meta_clip_norm is None:
-            return gradients
-        return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
 
     def after_each_step(
         self,

@@ -10,7 +10,8 @@ from mmaml_tf.layers.fast_weights import TaskWeights
 from mmaml_tf.layers.gradients import WeightGradient
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import norm_clip_factor
-from mmaml_tf.learners.meta_learner import Tau, require_one_of
+from mmaml_tf.learners.meta_learner import require_one_of
+from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 from mmaml_tf.methods import Settings, register
 from mmaml_tf.tasks import Examples, TaskBatch

@@ -1,0 +1,183 @@
+"""How a meta-learner is trained: meta-gradients, updates, and what is counted."""
+
+from abc import abstractmethod
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mmaml_tf.devices import execution
+from mmaml_tf.devices.workers import ALONE, Workers
+from mmaml_tf.learners.losses import TaskLoss
+from mmaml_tf.learners.missing import reject_missing
+from mmaml_tf.learners.task_mapping import MetaLoss, mapped_meta_gradients
+from mmaml_tf.tasks import Examples, TaskBatch
+
+Tau = list[tf.Tensor] | None
+
+
+class MetaTraining(keras.Model):
+    """Descends a `meta_loss`: lines 11 and 12 of Algorithm 1.
+
+    Args:
+      meta_clip_norm: global-norm limit of the meta-gradient, for each of `parameter_groups`; None
+        for none.
+      meta_clip_value: limit of each of its elements; None for none.
+
+    Attributes:
+      map_tasks: whether its meta-gradient is taken one task after the other.
+      task_metric: (targets, predictions) -> each task's metric; None for none.
+    """
+
+    # The processes that train it together.
+    workers: Workers = ALONE
+    # The meta-optimizer that a learning rate is meant for.
+    optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
+    map_tasks: bool
+    task_metric: TaskLoss | None
+
+    def __init__(
+        self, meta_clip_norm: float | None, meta_clip_value: float | None, name: str | None = None
+    ):
+        super().__init__(name=name)
+        self.meta_clip_norm = meta_clip_norm
+        self.meta_clip_value = meta_clip_value
+        self.meta_loss_tracker = keras.metrics.Mean(name="loss")
+        self.support_loss_tracker = keras.metrics.Mean(name="support_loss")
+        self.metric_tracker = keras.metrics.Mean(name="metric")
+        # Iteration (counted from 1) whose loss was the first that is not finite; 0 for none.
+        self.first_bad_iteration = self.add_weight(
+            name="first_bad_iteration",
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+        )
+
+    @abstractmethod
+    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a batch of training tasks costs.
+
+        Args:
+          batch: of tasks.
+          tau: the modulation parameters where they are known already.
+
+        Returns:
+          The losses whose mean is descended, and those before any gradient step, each [tasks].
+        """
+
+    @abstractmethod
+    def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
+        """The modulation parameters tau and the task embedding v; (None, None) without."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[list[keras.Variable]]:
+        """The variables whose meta-gradients are clipped together: theta, and what goes with it,
+        first; omega after it."""
+
+    @abstractmethod
+    def require_fit(self, batch: TaskBatch) -> None:
+        """Raises ValueError unless tasks are of the model's inputs and the loss's targets."""
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means that `fit` resets at every logging interval."""
+        trackers = [self.meta_loss_tracker, self.support_loss_tracker]
+        return trackers + ([] if self.task_metric is None else [self.metric_tracker])
+
+    def compile(
+        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
+    ) -> None:
+        """Gives it the meta-optimizer. With "auto", XLA compiles where there is a GPU.
+
+        Raises:
+          ValueError: for losses and metrics, which the constructor takes.
+        """
+        for name in ("loss", "metrics"):
+            if options.pop(name, None) is not None:
+                raise ValueError(f"give {name.rstrip('s')}=... to {type(self).__name__}, not here")
+        compiled = execution.compiles(jit_compile)
+        super().compile(optimizer=optimizer, jit_compile=compiled, loss=None, **options)
+
+    def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
+        """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.
+
+        Raises:
+          ValueError: at the end of the epoch in which the loss is no finite number any more.
+        """
+        callbacks = [*options.pop("callbacks", ()), keras.callbacks.TerminateOnNaN()]
+        history = super().fit(tasks, callbacks=callbacks, **{"shuffle": False, **options})
+        if self.first_bad_iteration > 0:
+            raise ValueError(
+                f"the loss is not finite at iteration {int(self.first_bad_iteration)}: a lower "
+                "inner_lr or learning rate, or a limit on inner gradients (inner_clip_norm), may "
+                "help; the weights are not finite any more, so start from new ones"
+            )
+        return history
+
+    @property
+    def iteration(self) -> tf.Tensor:
+        """How many meta-steps have been made: int32."""
+        optimizer = getattr(self, "optimizer", None)
+        return (
+            tf.zeros([], tf.int32) if optimizer is None else tf.cast(optimizer.iterations, "int32")
+        )
+
+    def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
+        """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
+        query_losses, support_losses, gradients = self.meta_gradients(batch)
+        loss, support_loss, gradients = self.workers.mean(
+            (tf.reduce_mean(query_losses), tf.reduce_mean(support_losses), gradients)
+        )
+        updates: list[tuple[tf.Tensor, keras.Variable]] = []
+        for variables, values in zip(self.parameter_groups(), gradients, strict=True):
+            clipped = self.clip_meta_gradient(reject_missing(variables, values))
+            updates += zip(clipped, variables, strict=True)
+        self.optimizer.apply_gradients(updates)
+        self.first_bad_iteration.assign(
+            tf.where(
+                (self.first_bad_iteration == 0) & ~tf.math.is_finite(loss),
+                tf.cast(self.optimizer.iterations, tf.int64),
+                self.first_bad_iteration,
+            )
+        )
+        return self._running_means(loss, support_loss)
+
+    def _running_means(
+        self, query_losses: tf.Tensor, support_losses: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        self.meta_loss_tracker.update_state(tf.reduce_mean(query_losses))
+        self.support_loss_tracker.update_state(tf.reduce_mean(support_losses))
+        trackers = (self.meta_loss_tracker, self.support_loss_tracker)
+        return {tracker.name: tracker.result() for tracker in trackers}
+
+    def meta_gradients(
+        self, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """`meta_loss`, and the gradient of its mean query loss per parameter group."""
+        return self.gradients_of(self.meta_loss, batch)
+
+    def gradients_of(
+        self, meta_loss: MetaLoss, batch: TaskBatch
+    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+        """As `meta_gradients`, of any function of `meta_loss`'s kind."""
+        self.require_fit(batch)
+        groups = self.parameter_groups()
+        if self.map_tasks:
+            return mapped_meta_gradients(
+                meta_loss, lambda support: self.modulate(support)[0], groups, batch
+            )
+        with tf.GradientTape() as tape:
+            query_losses, support_losses = meta_loss(batch, None)
+            loss = tf.reduce_mean(query_losses)
+        return query_losses, support_losses, tape.gradient(loss, groups)
+
+    def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Clamps a group's gradients to `meta_clip_value`, and scales them down to the global norm
+        `meta_clip_norm` at most."""
+        if self.meta_clip_value is not None:
+            limit = self.meta_clip_value
+            gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
+        if self.meta_clip_norm is None:
+            return gradients
+        return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
