@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import mmaml_tf as mm
 from flags import image_sets_config, omniglot_config
-from mmaml_tf.learners.reptile import mini_batches
+from mmaml_tf.learners.mini_batches import mini_batches
 from mmaml_tf.networks.models import mlp
 from tests import omniglot_fixture
 from tests.learners import make_batch

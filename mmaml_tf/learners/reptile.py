@@ -7,16 +7,14 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.fast_weights import TaskWeights
-from mmaml_tf.layers.gradients import WeightGradient
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import norm_clip_factor
 from mmaml_tf.learners.meta_learner import require_one_of
 from mmaml_tf.learners.meta_training import Tau
+from mmaml_tf.learners.mini_batches import adam_directions, mini_batches
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 from mmaml_tf.methods import Settings, register
 from mmaml_tf.tasks import Examples, TaskBatch
-
-DECAY, EPSILON = 0.999, 1e-8  # Adam's beta_2, and what keeps its quotient finite
 
 PUBLISHED = dict(meta_lr=1.0, lr_schedule="linear")
 
@@ -107,7 +105,7 @@ class Reptile(GradientBased):
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """Losses of all points after and before the steps, and theta - mean theta' as gradient."""
-        self._require_fit(batch)
+        self.require_fit(batch)
         points = Examples(*(tf.concat(p, 1) for p in zip(batch.support, batch.query, strict=True)))
 
         def led_to(points: Examples) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
@@ -169,7 +167,7 @@ class Reptile(GradientBased):
                 factor = norm_clip_factor(formed, self.inner_loop.clip_norm)
                 formed = [gradient.of_each_task(factor) for gradient in formed]
             if self.is_adam:
-                formed, second_moments = _scaled(formed, second_moments, step + 1)
+                formed, second_moments = adam_directions(formed, second_moments, step + 1)
             rate = tf.constant(self.inner_loop.learning_rate, losses.dtype)
             fast = self.inner_loop.updated(self.network, fast, formed, rate)
             trajectory.append(fast)
@@ -177,46 +175,5 @@ class Reptile(GradientBased):
         return trajectory, first_losses
 
 
-def mini_batches(
-    number: int | tf.Tensor, num_steps: int, batch_size: int, seed: int | tf.Tensor
-) -> tf.Tensor:
-    """Indices of each step's points, [num_steps, batch]: one shuffled pass after the other.
-
-    Args:
-      number: of points.
-      num_steps: k.
-      batch_size: points of a step, at most.
-      seed: of the order; the same seed, the same order.
-    """
-    size = min(batch_size, number) if isinstance(number, int) else tf.minimum(batch_size, number)
-    passes = -(-num_steps * size // number)
-    # An argsort, as XLA has no shuffle; a named generator, as "auto" is another one there.
-    keys = tf.random.stateless_uniform([passes, number], [tf.cast(seed, tf.int32), 0], alg="philox")
-    order = tf.reshape(tf.argsort(keys, stable=True), [-1])
-    return tf.reshape(order[: num_steps * size], [num_steps, size])
-
-
 def _flat(fast: list[TaskWeights]) -> list[tf.Tensor]:
     return [part for weights in fast for part in weights.parts]
-
-
-def _scaled(
-    gradients: list[WeightGradient], moments: list[list[tf.Tensor]] | None, step: int
-) -> tuple[list[WeightGradient], list[list[tf.Tensor]]]:
-    """Adam's directions with beta_1 = 0, g / (sqrt(v) + epsilon), and the sums that give v."""
-    if moments is None:
-        moments = [[tf.zeros_like(part) for part in g.parts] for g in gradients]
-    scaled, kept = [], []
-    for gradient, before in zip(gradients, moments, strict=True):
-        pairs = zip(before, gradient.parts, strict=True)
-        now = [DECAY * moment + (1 - DECAY) * part**2 for moment, part in pairs]
-        kept.append(now)
-        scaled.append(
-            WeightGradient(
-                tuple(
-                    part / (tf.sqrt(moment / (1 - DECAY**step)) + EPSILON)
-                    for part, moment in zip(gradient.parts, now, strict=True)
-                )
-            )
-        )
-    return scaled, kept
