@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmaml_tf.encoders.labelled_images import CODE, LabelledImageEncoder, label_code
 from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation
 from mmaml_tf.learners.losses import accuracy, cross_entropy
 from mmaml_tf.networks.models import conv_net, pixel_mlp
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.reporting.evaluation import step_scores
 from mmaml_tf.tasks import Examples
-from tests.omniglot_fixture import FILTERS, NUM_TASKS, SIZE, WAYS, make_batch, make_learner
+from tests.omniglot_fixture import (
+    ENCODER_FILTERS,
+    FILTERS,
+    NUM_TASKS,
+    SIZE,
+    WAYS,
+    make_batch,
+    make_learner,
+)
 
 # The reference's settings, as a learner calls them.
 NAMES = {"num_steps": "inner_steps", "clip_norm": "inner_clip_norm"}
@@ -211,6 +220,24 @@ def test_modulation_changes_the_predictions_and_film_zero_does_not(float64):
             tau[block][:, part] = np.linspace(-0.5, 0.5, FILTERS[block])
             changed = network(x, [tf.constant(t) for t in tau])
             assert not np.allclose(changed, unmodulated, rtol=1e-3)
+
+
+def test_an_encoder_that_sees_labels(float64):
+    """It holds the mean image of every class, whatever the order of the examples."""
+    support = make_batch(num_shots=2).support
+    encoder = LabelledImageEncoder(ENCODER_FILTERS, 4)
+    encoder.build(support.x.shape, support.y.shape)
+    encoder.of_classes.kernel.assign(np.random.default_rng(0).normal(size=(4 * CODE, 4)))
+    v = encoder(*support)
+    order = np.random.default_rng(0).permutation(support.x.shape[1])
+    turned = Examples(*(tf.gather(part, order, axis=1) for part in support))
+    np.testing.assert_allclose(encoder(*turned), v, rtol=1e-9)
+    swapped = encoder(support.x, (support.y + 1) % WAYS)
+    assert np.abs(swapped - v).min() > 1e-4
+    np.testing.assert_allclose(swapped, encoder(tf.roll(support.x, 2, 1), support.y), rtol=1e-9)
+    features = encoder.of_images(support.x)
+    code = label_code(tf.range(CODE), features.dtype)
+    np.testing.assert_allclose(code @ tf.transpose(code), CODE / 2 * np.eye(CODE), atol=1e-9)
 
 
 def test_wrong_number_of_modulations_is_an_error():

@@ -21,6 +21,7 @@ ENCODERS: Registry[Any] = Registry(
     "mmaml_tf.encoders.lstm",
     "mmaml_tf.encoders.pairs",
     "mmaml_tf.encoders.images",
+    "mmaml_tf.encoders.labelled_images",
     "mmaml_tf.encoders.moments",
     "mmaml_tf.encoders.gru",
 )

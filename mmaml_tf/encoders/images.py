@@ -15,7 +15,8 @@ class ImageEncoder(keras.layers.Layer):
     """Embeds every support image by a conv net and averages: v = mean_k g(x_k) [2019 code].
 
     g is `networks.models.image_encoder`. Labels are not looked at: they name the classes of a task
-    in no particular order. Batch norm takes its statistics from the task's own support images.
+    in no particular order (`labelled_images` looks at them). Batch norm takes its statistics from
+    the task's own support images.
 
     Args:
       filters: channels of g's convolutions.

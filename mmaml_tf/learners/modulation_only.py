@@ -18,6 +18,10 @@ class ModulationOnly(MuMoMAML):
     """
 
     SETTINGS = ("modulation",)
+    # Without steps nothing else says which class is which (choice).
+    PUBLISHED = MuMoMAML.PUBLISHED | dict.fromkeys(
+        ("omniglot", "image_sets"), dict(encoder="labelled_images")
+    )
     adapts_in_training = adapts_in_predictions = False
 
     def __init__(self, model: keras.Model, **settings: Any):
