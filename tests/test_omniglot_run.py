@@ -85,6 +85,12 @@ def test_runs_are_evaluated_again_and_compared(data_dir, tmp_path):
     assert "| mumomaml-film-mlp-3way-2shot bn_statistics=support |" in text
     assert "| maml-mlp-3way-2shot bn_statistics=transductive |" in text
     assert "accuracy after 3 steps" in text
+    names = {"training", "validation", "adaptation"}
+    assert {path.stem for path in (tmp_path / "report").glob("*.png")} == names
+    assert command(*base(data_dir), "--network=mlp", "--output_dir=one_shot") == 0
+    assert command("--mode=report", "--runs=maml,one_shot", "--output_dir=both") == 0
+    drawn = {path.stem for path in (tmp_path / "both").glob("*.png")}
+    assert drawn == {f"{name}_3way-{shots}shot" for name in names for shots in (1, 2)}
 
 
 @pytest.mark.parametrize(

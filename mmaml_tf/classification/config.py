@@ -139,4 +139,9 @@ class ClassificationConfig(FewShotConfig):
     def label(self) -> str:
         """The method and the kind of task: `maml-5way-1shot`, `maml-mlp-20way-5shot`."""
         network = "" if self.network == "conv" else f"-{self.network}"
-        return f"{super().label}{network}-{self.num_ways}way-{self.num_shots}shot"
+        return f"{super().label}{network}-{self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """The kind of task: `5way-1shot`."""
+        return f"{self.num_ways}way-{self.num_shots}shot"

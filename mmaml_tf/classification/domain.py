@@ -212,12 +212,25 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         return figures.embedding_map(np.asarray(embedding), batch.mode.numpy(), names)
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
-        """Figures that compare runs, by file name."""
-        groups = seeds.grouped(runs)
-        return comparison_figures(
-            {group.label: group.metrics for group in groups},
-            {group.label: group.evaluation for group in groups},
-        )
+        """Figures that compare runs, by file name; where there are several kinds of tasks, those
+        of each kind."""
+        kinds: dict[str, list[ReportedRun]] = {}
+        for run in runs:
+            config = run.domain.config
+            assert isinstance(config, ClassificationConfig)
+            kinds.setdefault(config.setting, []).append(run)
+        drawn: dict[str, Figure] = {}
+        for kind, members in kinds.items():
+            groups = {
+                group.label.replace(f"-{kind}", ""): group for group in seeds.grouped(members)
+            }
+            compared = comparison_figures(
+                {label: group.metrics for label, group in groups.items()},
+                {label: group.evaluation for label, group in groups.items()},
+            )
+            suffix = f"_{kind}" if len(kinds) > 1 else ""
+            drawn |= {f"{name}{suffix}": figure for name, figure in compared.items()}
+        return drawn
 
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel of class probabilities, for any number of images."""
