@@ -67,9 +67,8 @@ def main() -> None:
     for update, (rollouts, fast) in enumerate(zip(tasks.rollouts, adaptation.fast, strict=True)):
         returns, lengths = (np.asarray(part).sum(-1) for part in (rollouts.rewards, rollouts.mask))
         lengths, horizon = lengths.astype(int), rollouts.mask.shape[-1]
-        there = [
-            counted(*episodes, horizon, rng) for episodes in zip(returns, lengths, strict=True)
-        ]
+        episodes = zip(returns, lengths, strict=True)
+        there = float(np.mean([counted(*of_task, horizon, rng) for of_task in episodes]))
         log_sigma = np.mean(fast[-1].parts[-1])
         print(
             f"{update:6} {returns.mean():7.2f} {np.median(returns):7.2f} "

@@ -199,10 +199,13 @@ NAVIGATION = Table(
 NAVIGATION_WIDE = Table((Place("navigation_2d_wide", flags=("--eval_tasks=400",)),), RETURNS)
 MAML_NAVIGATION = Table(
     (Place("maml_navigation"),),
-    tuple(
-        # Trained with the other domains' damping.
-        replace(row, flags=("--cg_damping=0.01",)) if row.method == "context" else row
-        for row in _beside(UNIT_SQUARE_PAPERS)
+    (
+        *(
+            # Trained with the other domains' damping.
+            replace(row, flags=("--cg_damping=0.01",)) if row.method == "context" else row
+            for row in _beside(UNIT_SQUARE_PAPERS)
+        ),
+        Row("MAML, 100 iterations", "maml", variant="short", flags=("--iterations=100",)),
     ),
 )
 CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)
