@@ -34,8 +34,8 @@ def root(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tables, "PRETRAINED", tmp_path / "pretrained")
-    monkeypatch.setattr(tables, "README", tmp_path / "README.md")
-    tables.README.write_text("<!-- regression -->\n\n<!-- end -->\n")
+    monkeypatch.setattr(tables, "DOCUMENTS", (tmp_path / "README.md",))
+    (tmp_path / "README.md").write_text("<!-- regression -->\n\n<!-- end -->\n")
     monkeypatch.setattr(rows, "TABLES", {"regression": Table((PLACE,), (ROW,))})
     yield tmp_path
     for name in FLAGS:
@@ -263,7 +263,7 @@ def test_a_table_is_reproduced(root, capsys):
     assert len(held) == 1  # the better one's weights
     table = (results / "table.md").read_text()
     assert "| maml seed=1 |" in table and "| 2 | 40 |" in table
-    assert "(2 seeds; tasks ± " in tables.README.read_text()
+    assert "(2 seeds; tasks ± " in (root / "README.md").read_text()
     before = (results / "maml-seed0" / "evaluation.csv").read_bytes()
     capsys.readouterr()
     assert reproduce.main(["regression", "--seeds=2"]) == 0

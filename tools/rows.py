@@ -200,12 +200,8 @@ NAVIGATION_WIDE = Table((Place("navigation_2d_wide", flags=("--eval_tasks=400",)
 MAML_NAVIGATION = Table(
     (Place("maml_navigation"),),
     (
-        *(
-            # Trained with the other domains' damping.
-            replace(row, flags=("--cg_damping=0.01",)) if row.method == "context" else row
-            for row in _beside(UNIT_SQUARE_PAPERS)
-        ),
-        Row("MAML, 100 iterations", "maml", variant="short", flags=("--iterations=100",)),
+        *_beside(UNIT_SQUARE_PAPERS),
+        Row("MAML, 500 iterations", "maml", variant="long", flags=("--iterations=500",)),
     ),
 )
 CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)
