@@ -38,7 +38,8 @@ class Row:
       name: what the tables say.
       method: as `--method` says it.
       modulation: as `--modulation` says it; empty for methods without.
-      variant: tells the row's folders from those of the same method and modulation.
+      variant: tells the row's folders from those that are called the same otherwise.
+      network: as `--network` says it; empty for the domain's own.
       flags: of its trainings.
       flags_at: more of them, by a place's key.
       papers: figures of the papers, by a place's key, or by a column's head.
@@ -52,6 +53,7 @@ class Row:
     method: str
     modulation: str = ""
     variant: str = ""
+    network: str = ""
     flags: Flags = ()
     flags_at: Mapping[str, Flags] = field(default_factory=dict)
     papers: Mapping[str, str] = field(default_factory=dict)
@@ -63,17 +65,19 @@ class Row:
     @property
     def key(self) -> str:
         """What names it among the rows of a table."""
-        return joined(self.method, self.modulation, self.variant)
+        return joined(self.method, self.modulation, self.network, self.variant)
 
     def at(self, place: Place) -> "Training":
         """Its training at a place of its table."""
         chosen = [f"--method={self.method}", f"--domain={place.domain}"]
         if self.modulation:
             chosen.append(f"--modulation={self.modulation}")
+        if self.network:
+            chosen.append(f"--network={self.network}")
         more = self.flags_at.get(place.key, ())
         return Training(
             domain=place.domain,
-            plain=joined(self.method, self.modulation, place.setting),
+            plain=joined(self.method, self.modulation, self.network, place.setting),
             variant=self.variant,
             flags=(*chosen, *place.flags, *self.flags, *more),
             evaluations=self.evaluations,

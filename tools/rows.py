@@ -254,8 +254,7 @@ OMNIGLOT = Table(
         Row(
             "MAML, no convolutions",
             "maml",
-            variant="mlp",
-            flags=("--network=mlp",),
+            network="mlp",
             flags_at=SHORT,
             papers=_accuracies("89.7 ± 1.1", "97.5 ± 0.6"),
         ),
