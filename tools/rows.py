@@ -192,7 +192,7 @@ NAVIGATION = Table(
     (Place("navigation_2d", flags=("--eval_tasks=400",)),),
     (
         *_beside(NAVIGATION_PAPERS),
-        Row("MuMoMAML, `--inner_lr=0.1`", "mumomaml", "film", "slow", SLOW),
+        Row("MuMoMAML, `--inner_lr=0.1`", "mumomaml", "film", "slow", flags=SLOW),
         Row("MAML, `--inner_lr=0.1`", "maml", variant="slow", flags=SLOW),
     ),
 )
