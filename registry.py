@@ -28,7 +28,7 @@ class Registration:
       config: (domain, method, preset) -> the config that the flags ask for.
       given: the settings made on the command line.
       config_type: to read a run folder's config with.
-      domain: config -> `mmaml_tf.experiment.Domain`.
+      domain: config -> `mmaml_tf.reporting.domain.Domain`.
       intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
         operations of a few-shot meta-step run fastest side by side, one thread each
         (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by

@@ -106,7 +106,8 @@ def use_trained() -> None:
 
 def report_on_runs() -> None:
     """--mode=report."""
-    from mmaml_tf.reporting.report import ReportedRun, report
+    from mmaml_tf.reporting.domain import ReportedRun
+    from mmaml_tf.reporting.report import report
 
     if FLAGS.runs is not None:
         if FLAGS.domain is not None:

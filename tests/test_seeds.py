@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from mmaml_tf.reporting import figures
-from mmaml_tf.reporting.report import ReportedRun, report
+from mmaml_tf.reporting.domain import ReportedRun
+from mmaml_tf.reporting.report import report
 from mmaml_tf.reporting.seeds import difference, grouped, half_width, over_seeds
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import tiny_domain

@@ -19,7 +19,8 @@ from pathlib import Path
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import actions
-from mmaml_tf.reporting.report import ReportedRun, report
+from mmaml_tf.reporting.domain import ReportedRun
+from mmaml_tf.reporting.report import report
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
 from tools import model_card, tables

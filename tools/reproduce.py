@@ -21,8 +21,9 @@ from pathlib import Path
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
+from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.reporting.evaluation import read_evaluation
-from mmaml_tf.reporting.report import ReportedRun, report
+from mmaml_tf.reporting.report import report
 from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_folder import LOCK, RunFolder
 from registry import held_run

@@ -20,7 +20,7 @@ from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import conv_net, max_pool_net, pixel_mlp
 from mmaml_tf.reporting import evaluation, figures, seeds
-from mmaml_tf.reporting.report import ReportedRun
+from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 

@@ -18,7 +18,7 @@ from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
 from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.regression.tasks import RegressionTasks
 from mmaml_tf.reporting import evaluation, figures, seeds
-from mmaml_tf.reporting.report import ReportedRun
+from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 
 METRIC = "mse"

@@ -3,60 +3,22 @@
 import contextlib
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.devices import execution
 from mmaml_tf.devices.agreement import require_agreement
 from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.reporting import figures
+from mmaml_tf.reporting.domain import Domain
 from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from mmaml_tf.training.storage import MEGABYTE, replacing, within_memory, writing
-
-if TYPE_CHECKING:
-    from mmaml_tf.reporting.report import ReportedRun
-
-
-class Domain(Protocol):
-    """A task distribution with everything that learning on it takes."""
-
-    config: RunConfig
-
-    def build_learner(self) -> keras.Model:
-        """A fresh learner, built and compiled."""
-
-    def train(self, learner: keras.Model, folder: RunFolder) -> None:
-        """Trains it, resuming if the folder holds checkpoints."""
-
-    def restore(self, learner: keras.Model, folder: RunFolder) -> int:
-        """Restores it from the folder; returns the iteration it was saved at."""
-
-    def evaluate(self, learner: keras.Model) -> Any:
-        """Measures it on fresh tasks."""
-
-    def summarise(self, results: Any) -> pd.DataFrame:
-        """The measurements as rows of evaluation.csv."""
-
-    def run_figures(
-        self, learner: keras.Model, results: Any, metrics: pd.DataFrame
-    ) -> dict[str, Figure]:
-        """Figures of one run, by file name."""
-
-    def report_figures(self, runs: "Sequence[ReportedRun]") -> dict[str, Figure]:
-        """Figures that compare runs, by file name."""
-
-    def export(self, learner: keras.Model, path: Path) -> None:
-        """Saves it as a SavedModel."""
 
 
 def train(

@@ -4,18 +4,15 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import keras
 import pandas as pd
 
 from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import figures, markdown, seeds
-from mmaml_tf.reporting.actions import Domain
-from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, read_evaluation, step_name
-from mmaml_tf.training import provenance
+from mmaml_tf.reporting.domain import ReportedRun
+from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, step_name
 from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_files import write_atomically
-from mmaml_tf.training.run_folder import RunFolder
 
 # Gradient steps that get a column of their own where not all do: among them those that the papers
 # report on.
@@ -30,54 +27,6 @@ DIFFERENCES = (
     "The row's method less the column's after all steps, over all tasks: the mean difference ± its "
     "95% interval (Student's t), paired by seed, (of how many seeds)."
 )
-
-
-class ReportedRun:
-    """A trained and evaluated run, read for a report.
-
-    Args:
-      domain: built from the run's own config.
-      folder: of the run.
-      evaluated: where its evaluation.csv is, if not there (`--checkpoint` writes elsewhere).
-      label: for tables and legends, without the seed; empty for the run's own, with what tells it
-        from others.
-
-    Raises:
-      RunError: if the run was not evaluated.
-    """
-
-    def __init__(
-        self,
-        domain: Domain,
-        folder: RunFolder,
-        evaluated: RunFolder | None = None,
-        label: str = "",
-    ):
-        evaluated = evaluated or folder
-        evaluation_file = evaluated.evaluation_file
-        if not evaluation_file.exists():
-            raise RunError(
-                f"{evaluation_file.parent} has no {evaluation_file.name}: --mode=evaluate makes it"
-            )
-        self.domain = domain
-        self.label = label
-        self.group = label  # of the runs that may differ in the seed alone
-        self.folder = folder
-        self.evaluation = read_evaluation(evaluation_file)
-        self.metrics = folder.metrics.table()
-        self.history = provenance.held(folder.provenance_file)
-        self.evaluated_at = evaluated.evaluated_iteration() or folder.kept_iteration()
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether there is a learner: a run may be kept without its weights."""
-        return self.folder.kept_iteration() is not None
-
-    def learner(self) -> keras.Model:
-        """The trained learner."""
-        learner = self.domain.build_learner()
-        self.domain.restore(learner, self.folder)
-        return learner
 
 
 def report(runs: Sequence[ReportedRun], folder: Path) -> None:

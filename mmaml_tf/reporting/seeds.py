@@ -6,15 +6,13 @@ training (`evaluation.Row.ci95`) only what other tasks would. They are kept apar
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-if TYPE_CHECKING:
-    from mmaml_tf.reporting.report import ReportedRun
+from mmaml_tf.reporting.domain import ReportedRun
 
 CONFIDENCE = 0.95
 
@@ -29,7 +27,7 @@ class Trainings:
     """
 
     label: str
-    runs: Sequence["ReportedRun"]
+    runs: Sequence[ReportedRun]
 
     @property
     def evaluation(self) -> pd.DataFrame:
@@ -93,7 +91,7 @@ def difference(ours: pd.Series, theirs: pd.Series) -> tuple[float, float, int]:
     return float(paired.mean()), float(half_width(paired)), len(paired)
 
 
-def grouped(runs: Sequence["ReportedRun"]) -> list[Trainings]:
+def grouped(runs: Sequence[ReportedRun]) -> list[Trainings]:
     """Runs of the same settings by different seeds together, all others alone; in order."""
     groups: dict[tuple, list[ReportedRun]] = {}
     for run in runs:
@@ -109,7 +107,7 @@ def grouped(runs: Sequence["ReportedRun"]) -> list[Trainings]:
     return made
 
 
-def _settings(run: "ReportedRun") -> tuple:
+def _settings(run: ReportedRun) -> tuple:
     config = run.domain.config
     free = ("seed", *config.RESUMABLE)
     return tuple(

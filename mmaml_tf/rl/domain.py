@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mmaml_tf import methods
 from mmaml_tf.config import RunConfig
 from mmaml_tf.reporting import evaluation, figures, seeds
-from mmaml_tf.reporting.report import ReportedRun
+from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.rl.animation import save_policy_animation
 from mmaml_tf.rl.config import EVALUATION_BATCH, RlConfig
 from mmaml_tf.rl.figures import navigation_trajectories
