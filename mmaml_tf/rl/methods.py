@@ -1,8 +1,8 @@
 """The methods of reinforcement learning whose policies take gradient steps or are modulated.
 
-The baselines are trained without gradient steps and fine-tuned at evaluation: `pretrained` is one
-policy for all tasks, `oracle` one that observes the goal, `random` is not trained at all.
-`modulation` takes no step at all: tau from one exploration is all that adapts.
+The baselines `pretrained`, one policy for all tasks, and `random`, which is not trained at all, are
+fine-tuned at evaluation. `oracle` observes the goal and takes no steps. Nor does `modulation`: tau
+from one exploration is all that adapts.
 
 `meta_sgd` learns a rate per weight, log sigma's included ([Meta-SGD]). In `context` the steps
 change a vector that is appended to the observation ([MAML] C.2), and nothing else: log sigma is
@@ -74,8 +74,8 @@ UNTRAINED = {"rl": dict(inner_steps=0, iterations=1)}
 
 register("maml", "rl", settings=ADAPTED)(PLAIN)
 register("mumomaml", "rl", settings=[*ADAPTED, "learned_rates", "modulation"])(PLAIN)
-for name, policy in (("pretrained", PLAIN), ("oracle", PLAIN._replace(observes_goal=True))):
-    register(name, "rl", settings=[*FINE_TUNED, "meta_update"], published=WITHOUT_STEPS)(policy)
+register("pretrained", "rl", settings=[*FINE_TUNED, "meta_update"], published=WITHOUT_STEPS)(PLAIN)
+register("oracle", "rl", settings=["meta_update"])(PLAIN._replace(observes_goal=True))
 register("random", "rl", settings=FINE_TUNED, published=UNTRAINED)(PLAIN)
 register("modulation", "rl", settings=["meta_update", "modulation"])(PLAIN)
 register("meta_sgd", "rl", settings=ADAPTED)(LEARNED_RATES)
