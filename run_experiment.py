@@ -21,7 +21,7 @@ from flags.common import FLAGS, refuse_ignored
 from mmaml_tf import devices
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.devices import cluster
-from mmaml_tf.errors import InterruptedRunError, RunError
+from mmaml_tf.errors import InterruptedRunError, RunError, last_line
 from mmaml_tf.importing import no_collections
 from mmaml_tf.training.run_folder import RunFolder
 
@@ -196,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _fail(message: object, status: int) -> int:
-    print(f"run_experiment: {message}", file=sys.stderr)
+    print(last_line(message), file=sys.stderr)
     return status
 
 

@@ -1,6 +1,11 @@
 """Errors that the command reports as one line, with no traceback."""
 
 
+def last_line(message: object) -> str:
+    """What the command ends with, on its standard error."""
+    return f"run_experiment: {message}"
+
+
 class RunError(Exception):
     """Something the user has to decide or mend; the message says what and how."""
 

@@ -224,7 +224,11 @@ with socket.create_server(("127.0.0.1", 0)) as fellow:
 time.sleep({DEADLINE})
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "there\n", "True: gone\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "there\n",
+        "run_experiment: True: gone\n",
+    )
 
 
 def test_watch_that_was_ended_looks_no_more():

@@ -273,7 +273,7 @@ def test_every_domain_has_its_environment_and_its_published_settings():
     for method, rates in {
         "pretrained": [0.5, 0.02, 0.2, 0.2, 0.2],
         "random": [0.5, 0.1, 1.0, 1.0, 1.0],
-        "oracle": [0.5, 0.1, 0.1, 0.1, 0.1],
+        "oracle": [None] * 5,  # takes no steps
     }.items():
         published = [name for name in GOALS if name.startswith("maml_")]
         assert [chosen(name, method)["inner_lr"] for name in published] == rates

@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from mmaml_tf.errors import last_line
+
 # Seconds between two looks, and until a machine that does not answer counts as gone.
 EVERY, PATIENCE = 5.0, 5.0
 
@@ -18,7 +20,7 @@ class Watch(threading.Thread):
 
     Args:
       addresses: host:port of the others.
-      explain: an address that does not answer -> the line to end with.
+      explain: an address that does not answer -> what the last line says.
       every: seconds between two looks.
     """
 
@@ -38,7 +40,7 @@ class Watch(threading.Thread):
             gone = next((a for a in self.gone() if not answers(a)), None)
             if gone is not None and not self._ends.is_set():
                 sys.stdout.flush()
-                print(self.explain(gone), file=sys.stderr, flush=True)
+                print(last_line(self.explain(gone)), file=sys.stderr, flush=True)
                 os._exit(1)
 
     def gone(self) -> list[str]:
