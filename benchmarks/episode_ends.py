@@ -20,7 +20,6 @@ import numpy as np
 from absl import flags
 
 import registry
-import run_experiment  # noqa: F401  # defines the flags that a run's config is read with
 from mmaml_tf.tasks import TaskStream
 from mmaml_tf.training.run_folder import RunFolder
 

@@ -5,9 +5,12 @@ median, and the median of its ratios to MAML with its fast weights multiplied ou
 images are random (the numbers do not matter for the speed), so no data set is needed.
 
     python benchmarks/methods.py [--domain=omniglot] [--rounds=9] [--steps=50] [--methods maml anil]
+
+`--domain` is a mixture of regression (regression_2mode: two modes, 50 tasks, K = 5) or omniglot.
 """
 
 import argparse
+import functools
 import statistics
 import sys
 import time
@@ -34,11 +37,10 @@ from mmaml_tf.regression.domain import RegressionDomain
 BESIDE = "maml"
 
 
-def regression(method: str) -> FewShotDomain:
-    """Two modes, 50 tasks, K = 5."""
-    mixture = MIXTURES["regression_2mode"]
-    modes = tuple(mixture.mode_names)
-    settings = regression_config.paper_settings("regression_2mode", method, modes)
+def regression(name: str, method: str) -> FewShotDomain:
+    """A mixture of function families, by its name."""
+    mixture = MIXTURES[name]
+    settings = regression_config.paper_settings(name, method, tuple(mixture.mode_names))
     if method == BESIDE:
         settings |= dict(fast_weights="materialised")
     return RegressionDomain(RegressionConfig(**settings), mixture)
@@ -53,7 +55,9 @@ def omniglot(method: str) -> FewShotDomain:
     return ClassificationDomain(config, tasks)
 
 
-DOMAINS = {"regression_2mode": (regression, "regression"), "omniglot": (omniglot, "classification")}
+DOMAINS: dict[str, tuple[Callable[[str], FewShotDomain], str]] = {
+    name: (functools.partial(regression, name), "regression") for name in MIXTURES
+} | {"omniglot": (omniglot, "classification")}
 
 
 def compiled_steps(domain: FewShotDomain) -> Callable[[int, int], float]:

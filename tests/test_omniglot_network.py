@@ -235,9 +235,12 @@ def test_an_encoder_that_sees_labels(float64):
     swapped = encoder(support.x, (support.y + 1) % WAYS)
     assert np.abs(swapped - v).min() > 1e-4
     np.testing.assert_allclose(swapped, encoder(tf.roll(support.x, 2, 1), support.y), rtol=1e-9)
-    features = encoder.of_images(support.x)
-    code = label_code(tf.range(CODE), features.dtype)
+    code = label_code(tf.range(CODE), v.dtype)
     np.testing.assert_allclose(code @ tf.transpose(code), CODE / 2 * np.eye(CODE), atol=1e-9)
+    read_class_1 = np.einsum("fu,c->fcu", np.eye(4), code[1] / (CODE / 2))
+    encoder.of_classes.kernel.assign(read_class_1.reshape(4 * CODE, 4))
+    of_class_1 = tf.reduce_mean(encoder.of_images.of_image(support.x)[:, 2:4], 1)
+    np.testing.assert_allclose(WAYS * encoder(*support), of_class_1, rtol=1e-9, atol=1e-12)
 
 
 def test_wrong_number_of_modulations_is_an_error():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mmaml_tf.encoders import register
 from mmaml_tf.encoders.images import ImageEncoder
 
-CODE = 32  # numbers that say a label: as many classes can be told apart exactly
+CODE = 32  # numbers that say a label
 
 
 @register("labelled_images", "classification")
@@ -17,8 +17,8 @@ class LabelledImageEncoder(keras.layers.Layer):
     """v = W mean_k g(x_k) c(y_k)^T, with g as in `ImageEncoder` and a fixed code c of labels
     (choice): the mean holds every class's mean image. The order of the examples does not matter.
 
-    The codes are the sines and cosines that tell positions apart in a transformer, so that tasks
-    may have any number of classes.
+    The codes are sines and cosines of CODE / 2 frequencies: orthogonal for as many classes as they
+    have numbers, and there for any number of classes.
 
     Args:
       filters: channels of g's convolutions.

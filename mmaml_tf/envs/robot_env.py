@@ -54,7 +54,7 @@ class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
         height: int = 480,
     ) -> None:
         self.robot, self.aim = ROBOTS[robot], aim
-        self.render_mode, self.width, self.height = render_mode, width, height
+        self.render_mode = render_mode
         self.model = self.robot.load()
         self.data = mujoco.MjData(self.model)
         self.goal = np.array(DEFAULT_GOAL)
