@@ -27,9 +27,9 @@ class Registry(Generic[Entry]):
             self._entries.setdefault(kind, {})[name] = entry
 
     def of(self, kind: str) -> dict[str, Entry]:
-        """What domains of a kind know, by name."""
+        """What domains of a kind know, by name, in the names' order."""
         self._load()
-        return dict(self._entries.get(kind, {}))
+        return dict(sorted(self._entries.get(kind, {}).items()))
 
     def all(self) -> dict[str, Entry]:
         """What any domain knows, by name; of two with one name the first."""

@@ -14,11 +14,14 @@ Parameters are [1, ...] where all tasks share theta, [groups, ...] where tasks, 
 groups, have the theta of their group (Multi-MAML), and [tasks, ...] after a step.
 """
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import tensorflow as tf
 
 from mmaml_tf.layers.gradients import Change, OuterProductGradient
+
+# theta' of every layer of a network, in the form that the layer's rule works with.
+Fast = list[Any]
 
 
 class TaskWeights(NamedTuple):

@@ -9,6 +9,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+# Of every site one [tasks, num_parameters] tensor; None where nothing is modulated.
+Tau = list[tf.Tensor] | None
+
 MODULATIONS: dict[str, type["Modulation"]] = {}
 
 

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.few_shot.config import UNTRAINED
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import TaskBatch
 

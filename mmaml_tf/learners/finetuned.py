@@ -5,9 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.all_classes import AllClasses
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
@@ -42,7 +43,7 @@ class FineTuned(GradientBased):
         """See `AllClasses.losses`."""
         return self.classes.losses(batch)
 
-    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
+    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> Fast:
         """The body and a head of zeros."""
         *body, head = super().prior(support, num_steps, mode)
         return [*body, type(head)(tuple(tf.zeros_like(part) for part in head.parts))]

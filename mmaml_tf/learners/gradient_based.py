@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.inner_loop import InnerLoop, LearnedRates
 from mmaml_tf.learners.meta_learner import MetaLearner, Predictor, require_one_of
-from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.learners.options import FAST_WEIGHTS
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -63,7 +64,7 @@ class GradientBased(MetaLearner):
         theta, *others = super().parameter_groups()
         return [[*theta, *self.rates], *others]
 
-    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
+    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> Fast:
         """theta as fast weights, for so many steps on these support sets."""
         return self.network.prior(None, self.rows_seen(support, num_steps))
 
@@ -91,7 +92,7 @@ class GradientBased(MetaLearner):
 
     def trajectory(
         self, support: Examples, tau: Tau, num_steps: int, mode: tf.Tensor | None = None
-    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+    ) -> tuple[list[Fast], tf.Tensor | None]:
         """The inner loop: S gradient steps on the support sets, with tau.
 
         Returns:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import keras
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
 from mmaml_tf.layers.gradients import Change, ElementwiseScaled, Gradient
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.networks.task_network import TaskNetwork
 
 TaskLoss = Callable[[tf.Tensor], tf.Tensor]
@@ -36,12 +38,12 @@ class InnerLoop:
     def step(
         self,
         network: TaskNetwork,
-        fast: list[Any],
-        tau: list[tf.Tensor] | None,
+        fast: Fast,
+        tau: Tau,
         x: tf.Tensor,
         loss: TaskLoss,
         learning_rate: float | tf.Tensor | None = None,
-    ) -> tuple[list[Any], tf.Tensor]:
+    ) -> tuple[Fast, tf.Tensor]:
         """One step: theta'' = theta' - alpha grad_theta' L(f(x; theta', tau)).
 
         The tape differentiates the *sum* over tasks; since no task's loss depends on another
@@ -69,8 +71,8 @@ class InnerLoop:
     def gradients(
         self,
         network: TaskNetwork,
-        fast: list[Any],
-        tau: list[tf.Tensor] | None,
+        fast: Fast,
+        tau: Tau,
         x: tf.Tensor,
         loss: TaskLoss,
     ) -> tuple[list[Gradient], tf.Tensor]:
@@ -92,10 +94,10 @@ class InnerLoop:
     def updated(
         self,
         network: TaskNetwork,
-        fast: list[Any],
+        fast: Fast,
         gradients: Sequence[Change],
         step_size: tf.Tensor,
-    ) -> list[Any]:
+    ) -> Fast:
         """theta' - step_size * gradients, of the layers that adapt; `step_size` is a scalar or
         [tasks]."""
         sizes = self.step_sizes(step_size, len(gradients))
@@ -113,11 +115,11 @@ class InnerLoop:
     def adapt(
         self,
         network: TaskNetwork,
-        fast: list[Any],
-        tau: list[tf.Tensor] | None,
+        fast: Fast,
+        tau: Tau,
         x: tf.Tensor,
         loss: TaskLoss,
-    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+    ) -> tuple[list[Fast], tf.Tensor | None]:
         """All S steps on the same support set.
 
         Returns:
@@ -171,10 +173,10 @@ class LearnedRates(InnerLoop):
     def updated(
         self,
         network: TaskNetwork,
-        fast: list[Any],
+        fast: Fast,
         gradients: Sequence[Change],
         step_size: tf.Tensor,
-    ) -> list[Any]:
+    ) -> Fast:
         """The rates hold what `step_size` has of the learning rate."""
         scaled = [
             ElementwiseScaled(gradient, [tf.convert_to_tensor(rate) for rate in rates])
@@ -183,7 +185,7 @@ class LearnedRates(InnerLoop):
         return super().updated(network, fast, scaled, step_size / self.learning_rate)
 
 
-def norm_clip_factor(gradients: list[Any], limit: float) -> tf.Tensor:
+def norm_clip_factor(gradients: Sequence[Gradient], limit: float) -> tf.Tensor:
     """min(1, limit / |g_j|) for every task j, |g_j| over all layers together: [tasks]."""
     squared = tf.add_n([gradient.squared_norm() for gradient in gradients])
     limit = tf.convert_to_tensor(limit, squared.dtype)

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.fast_weights import TaskWeights
+from mmaml_tf.layers.fast_weights import Fast, TaskWeights
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import InnerLoop
-from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -167,7 +167,7 @@ class MAMLPlusPlus(GradientBased):
             batch.support, tau, steps, mode, first_order=first_order
         )
 
-        def query_losses(fast: list[Any]) -> tf.Tensor:
+        def query_losses(fast: Fast) -> tf.Tensor:
             outputs, _ = self.network.forward(batch.query.x, fast, tau)
             return self.task_loss(batch.query.y, outputs)
 
@@ -194,7 +194,7 @@ class MAMLPlusPlus(GradientBased):
         num_steps: int,
         mode: tf.Tensor | None = None,
         first_order: bool = False,
-    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+    ) -> tuple[list[Fast], tf.Tensor | None]:
         """See `GradientBased`; theta' after a step has that step's norms."""
         loop = ScheduledLoop(**vars(self.inner_loop), rates=self.step_rates)
         if first_order:
@@ -213,7 +213,7 @@ class MAMLPlusPlus(GradientBased):
             first_losses = losses if first_losses is None else first_losses
         return trajectory, first_losses
 
-    def _at(self, fast: list[Any], step: int) -> list[Any]:
+    def _at(self, fast: Fast, step: int) -> Fast:
         """theta' with a step's norms."""
         if step == 0 or not self.later_norms:
             return fast

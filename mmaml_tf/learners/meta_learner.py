@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from mmaml_tf import methods
 from mmaml_tf.devices import execution
-from mmaml_tf.layers.modulation import Modulation
+from mmaml_tf.layers.modulation import Modulation, Tau
 from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
-from mmaml_tf.learners.meta_training import MetaTraining, Tau
+from mmaml_tf.learners.meta_training import MetaTraining
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 from mmaml_tf.learners.task_mapping import mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork

@@ -8,12 +8,11 @@ import tensorflow as tf
 
 from mmaml_tf.devices import execution
 from mmaml_tf.devices.workers import ALONE, Workers
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.losses import TaskLoss
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.learners.task_mapping import MetaLoss, mapped_meta_gradients
 from mmaml_tf.tasks import Examples, TaskBatch
-
-Tau = list[tf.Tensor] | None
 
 
 class MetaTraining(keras.Model):

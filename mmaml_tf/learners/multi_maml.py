@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
@@ -34,7 +35,7 @@ class MultiMAML(GradientBased):
     def __init__(self, model: keras.Model, *, num_modes: int, **settings: Any):
         super().__init__(model, num_groups=num_modes, learned_rates=False, **settings)
 
-    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> list[Any]:
+    def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> Fast:
         """theta of the task's mode."""
         return self.network.prior(mode, self.rows_seen(support, num_steps))
 

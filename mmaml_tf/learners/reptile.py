@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.fast_weights import TaskWeights
+from mmaml_tf.layers.fast_weights import Fast, TaskWeights
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import norm_clip_factor
 from mmaml_tf.learners.meta_learner import require_one_of
-from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.learners.mini_batches import adam_directions, mini_batches
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 from mmaml_tf.methods import Settings, register
@@ -150,7 +150,7 @@ class Reptile(GradientBased):
         mode: tf.Tensor | None = None,
         seed: int | tf.Tensor = 0,
         batch_size: int | None = None,
-    ) -> tuple[list[list[Any]], tf.Tensor | None]:
+    ) -> tuple[list[Fast], tf.Tensor | None]:
         """See `GradientBased`; `seed` decides the order of the points, and `batch_size` how many a
         step has: by default as many as at evaluation."""
         fast, second_moments, first_losses = self.network.prior(), None, None

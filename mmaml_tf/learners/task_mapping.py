@@ -18,13 +18,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.tasks import Examples, TaskBatch
 
 # The encoder's pass over a batch is cut into so many, for the cores to share.
 ENCODER_PARTS = 4
 
-Tau = list[tf.Tensor] | None
 MetaLoss = Callable[[TaskBatch, Tau], tuple[tf.Tensor, tf.Tensor]]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.meta_learner import MetaLearner, Predictor
-from mmaml_tf.learners.meta_training import Tau
 from mmaml_tf.tasks import Examples, TaskBatch
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mmaml_tf.layers.fast_weights import (
     FactoredWeights,
+    Fast,
     TaskWeights,
     copy_per_task,
     num_tasks_of,
@@ -118,7 +119,7 @@ class TaskNetwork(keras.layers.Layer):
             rules = ((type(step.call.operation), step.rule.run) for step in self.plan.steps)
             check(self.model, lambda twin: TaskNetwork(twin, checked=False), tuple(rules))
 
-    def prior(self, groups: tf.Tensor | None = None, rows_seen: int | None = None) -> list[Any]:
+    def prior(self, groups: tf.Tensor | None = None, rows_seen: int | None = None) -> Fast:
         """theta as fast weights, one entry per layer with trainable variables.
 
         Args:
@@ -156,7 +157,7 @@ class TaskNetwork(keras.layers.Layer):
     def forward(
         self,
         x: tf.Tensor,
-        fast: list[Any],
+        fast: Fast,
         tau: Sequence[tf.Tensor] | None = None,
         watch: Callable[[tf.Tensor], None] | None = None,
         num_rows: int | tf.Tensor | None = None,
@@ -215,7 +216,7 @@ class TaskNetwork(keras.layers.Layer):
     def predict(
         self,
         query_x: tf.Tensor,
-        fast: list[Any],
+        fast: Fast,
         tau: Sequence[tf.Tensor] | None,
         support_x: tf.Tensor,
     ) -> tf.Tensor:

@@ -1,12 +1,13 @@
 """SavedModel of a policy that adapts: loads and runs with TensorFlow alone."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.policy import distribution
@@ -66,10 +67,10 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     names += [f"tau_{index}" for index, _ in enumerate(heads)]
     like = (learner.network.prior(), heads)  # one tau for each head
 
-    def named(fast: list[Any], tau: list[tf.Tensor] | None) -> State:
+    def named(fast: Fast, tau: Tau) -> State:
         return dict(zip(names, tf.nest.flatten((fast, tau or [])), strict=True))
 
-    def unnamed(state: State) -> tuple[list[Any], list[Any] | None]:
+    def unnamed(state: State) -> tuple[Fast, Tau]:
         fast, tau = tf.nest.pack_sequence_as(like, [state[name] for name in names])
         return fast, tau or None
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.inner_loop import InnerLoop, LearnedRates
 from mmaml_tf.learners.modulator import Modulator
 from mmaml_tf.networks.task_network import TaskNetwork
@@ -17,9 +19,6 @@ from mmaml_tf.rl.rollouts import Experience, PolicyData
 from mmaml_tf.rl.sampler import Policy
 from mmaml_tf.rl.tasks import GoalTasks
 from mmaml_tf.tasks import Rollouts
-
-Fast = list[Any]
-Tau = list[tf.Tensor] | None
 
 
 class Adaptation(NamedTuple):

@@ -13,10 +13,10 @@ second derivative: at the old policy they are equal, and it takes a lower order 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
+from mmaml_tf.layers.fast_weights import Fast
 from mmaml_tf.learners.missing import reject_missing
 from mmaml_tf.rl import policy, trpo
 from mmaml_tf.rl.policy_learner import PolicyLearner
@@ -141,7 +141,7 @@ class MetaTrpo:
         return loss, gradient, old_outputs, fast
 
     def fisher(
-        self, learner: PolicyLearner, experience: Experience, fast: list[Any]
+        self, learner: PolicyLearner, experience: Experience, fast: Fast
     ) -> Callable[[tf.Tensor], tf.Tensor]:
         """v -> (F + damping) v, [n] to [n], at the adapted policy `fast`."""
         thin = experience.every(self.support_stride, self.query_stride)
@@ -159,7 +159,7 @@ class MetaTrpo:
 
     @tf.function(autograph=False)
     def full_step(
-        self, learner: PolicyLearner, experience: Experience, gradient: tf.Tensor, fast: list[Any]
+        self, learner: PolicyLearner, experience: Experience, gradient: tf.Tensor, fast: Fast
     ) -> tf.Tensor:
         """The step [n] along -F^-1 dL whose quadratic divergence 1/2 x^T F x is `max_kl`."""
         product = self.fisher(learner, experience, fast)
