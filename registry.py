@@ -26,8 +26,7 @@ class Registration:
 
     Attributes:
       config: (domain, method, preset) -> the config that the flags ask for.
-      given: the settings made on the command line.
-      config_type: to read a run folder's config with.
+      config_type: whose fields are its settings.
       domain: config -> `mmaml_tf.reporting.domain.Domain`.
       intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
         operations of a few-shot meta-step run fastest side by side, one thread each
@@ -37,7 +36,6 @@ class Registration:
     """
 
     config: Callable[[str, str, str], RunConfig]
-    given: Callable[[], dict[str, Any]]
     config_type: type[RunConfig]
     domain: Callable
     intra_op_threads: int = 1
@@ -66,7 +64,6 @@ _REGISTERED: dict[str, Registration] = {}
 
 def domains() -> dict[str, Registration]:
     """All domains, by name. Imports TensorFlow, so not before the flags are parsed."""
-    from data.image_sets import load
     from data.image_tasks import ImageSetTasks
     from data.omniglot import OmniglotTasks
     from data.regression import MIXTURES, Mixture
@@ -80,7 +77,6 @@ def domains() -> dict[str, Registration]:
         modes = tuple(mixture.mode_names)
         return Registration(
             config=functools.partial(flags.regression.config, modes),
-            given=flags.regression.given,
             config_type=RegressionConfig,
             domain=lambda config: RegressionDomain(
                 config, replace(mixture, noise_stddev=config.noise_stddev)
@@ -102,12 +98,18 @@ def domains() -> dict[str, Registration]:
     def image_sets(config: ImageSetsConfig) -> Any:
         from mmaml_tf.classification.domain import ClassificationDomain
 
-        sets = [load(path, config.image_size, config.split_seed) for path in config.image_sets]
         images = max(
             config.num_shots + config.num_queries,
             max(config.num_shots, config.shots_at_evaluation) + config.eval_queries,
         )
-        tasks = ImageSetTasks(sets, config.num_ways, images, config.rotated_sets)
+        tasks = ImageSetTasks.load(
+            config.image_sets,
+            config.image_size,
+            config.split_seed,
+            config.num_ways,
+            images,
+            config.rotated_sets,
+        )
         return ClassificationDomain(config, tasks)
 
     def reinforcement(own: Reinforcement) -> Registration:
@@ -121,7 +123,6 @@ def domains() -> dict[str, Registration]:
             config=functools.partial(
                 flags.rl.config, own.goals.mode_names, [*own.environments], own.settings_of
             ),
-            given=flags.rl.given,
             config_type=RlConfig,
             domain=build,
             intra_op_threads=0,
@@ -132,13 +133,11 @@ def domains() -> dict[str, Registration]:
         **{name: regression(mixture) for name, mixture in MIXTURES.items()},
         "omniglot": Registration(
             config=flags.omniglot.config,
-            given=flags.omniglot.given,
             config_type=OmniglotConfig,
             domain=omniglot,
         ),
         "image_sets": Registration(
             config=flags.image_sets.config,
-            given=flags.image_sets.given,
             config_type=ImageSetsConfig,
             domain=image_sets,
         ),

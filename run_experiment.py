@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from absl import logging
 
 import registry
-from flags.common import FLAGS, refuse_ignored
+from flags.common import FLAGS, given, refuse_ignored
 from mmaml_tf import devices
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.devices import cluster
@@ -86,8 +86,7 @@ def use_trained() -> None:
     ]
     wanted = config
     if not problems:
-        given = registration.given()
-        wanted = replace(config, **given)
+        wanted = replace(config, **given(registration.config_type))
         may_change = config.EVALUATION if FLAGS.mode == "evaluate" else config.EXPORT
         problems = config.differences(wanted, allowed=may_change)
     if problems:

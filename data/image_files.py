@@ -10,6 +10,8 @@ from mmaml_tf.errors import RunError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 SPLITS = "splits.json"
+# What macOS adds to a zip: no images, whatever they are called.
+FROM_MACOS = "__MACOSX/"
 SPLIT_NAMES = ("train", "val", "test")
 
 
@@ -22,7 +24,7 @@ class LabelledFiles:
         a class may be named by several, as `alphabet/character` is.
 
     Raises:
-      RunError: if there are none.
+      RunError: if there are none, if a folder holds both zips and classes, or two zips one image.
     """
 
     def __init__(self, path: Path):
@@ -33,13 +35,25 @@ class LabelledFiles:
         # By the file's name: the zip that it is in, if any, and what tells its versions apart.
         self._zips: dict[str, zipfile.ZipFile] = {}
         self._versions: dict[str, str] = {}
-        for archive in map(_opened, zips):
+        for file, archive in zip(zips, map(_opened, zips), strict=True):
             for member in archive.infolist():
-                self._zips[member.filename] = archive
-                self._versions[member.filename] = f"{member.file_size} {member.CRC}"
-        if not zips:
+                name = member.filename
+                if name.startswith(FROM_MACOS):
+                    continue
+                if name in self._zips and _is_image(name):
+                    raise RunError(f"{file} holds {name}, as another zip beside it does")
+                self._zips[name] = archive
+                self._versions[name] = f"{member.file_size} {member.CRC}"
+        if path.is_dir():
             files = {file.relative_to(path).as_posix(): file.stat() for file in path.rglob("*")}
-            self._versions = {n: f"{s.st_size} {s.st_mtime_ns}" for n, s in files.items()}
+            loose = {n: f"{s.st_size} {s.st_mtime_ns}" for n, s in files.items() if _is_image(n)}
+            in_folders = [name for name in loose if "/" in name]
+            if in_folders and zips:
+                raise RunError(
+                    f"{path} holds both {zips[0].name} and {min(in_folders)}: name a folder of "
+                    "zips, or one of class/image"
+                )
+            self._versions |= loose
         self.classes = self._by_class()
         if not self.classes:
             raise RunError(f"{path} holds no class/image ({', '.join(sorted(SUFFIXES))})")
@@ -48,7 +62,7 @@ class LabelledFiles:
         parts = {
             name: PurePosixPath(name).parent.parts
             for name in sorted(self._versions)
-            if PurePosixPath(name).suffix.lower() in SUFFIXES
+            if _is_image(name)
         }
         parts = {name: folders for name, folders in parts.items() if folders}
         folders = [*{*parts.values()}]
@@ -102,6 +116,10 @@ class LabelledFiles:
         if len({*named}) < len(named):
             raise RunError(f"{beside} names a class twice")
         return splits
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -1,6 +1,6 @@
 """Image sets as arrays: decoded once to the wanted size, then loaded from a cache."""
 
-import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -13,8 +13,8 @@ import numpy as np
 from absl import logging
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from data.cache import user_cache_dir, write
 from data.image_files import SPLIT_NAMES, LabelledFiles
-from data.omniglot_characters import user_cache_dir
 from mmaml_tf.errors import RunError
 from mmaml_tf.tasks import TaskStream
 
@@ -57,7 +57,7 @@ def load(
       path: see `LabelledFiles`; the set's name is its last part.
       size: height and width; images are cropped to squares and scaled.
       split_seed: of the split, where no splits.json says it.
-      cache_dir: for the cache; by default `user_cache_dir()`.
+      cache_dir: for the cache; by default `data.cache.user_cache_dir()`.
 
     Raises:
       RunError: if there are no images, or one can't be read.
@@ -75,7 +75,7 @@ def load(
     if images is None:
         print(f"decoding {path} once, into {cache}")
         images = _decode(files, size)
-        _write_cache(cache, images)
+        write(cache, functools.partial(np.save, arr=images))
     names = tuple(files.classes)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     return ImageSet(name, images, names, starts, _splits(files, names, split_seed))
@@ -128,17 +128,3 @@ def _read_cache(path: Path, number: int, size: int) -> np.ndarray | None:
         logging.warning("%s does not hold these images; decoding again", path)
         return None
     return images
-
-
-def _write_cache(path: Path, images: np.ndarray) -> None:
-    """Writes a cache that is never seen half-written; goes without where it can't be written."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, images)
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        logging.warning("no cache for the decoded images: %s", error)

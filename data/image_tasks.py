@@ -1,13 +1,14 @@
 """Task distribution p(T) over image sets: N-way K-shot episodes, each within one set."""
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import tensorflow as tf
 
-from data.image_sets import ImageSet
+from data.image_sets import ImageSet, load
 from data.omniglot import GENERATOR, ROTATIONS, distinct
 from mmaml_tf.config import ConfigError
 from mmaml_tf.tasks import Draw, Examples, TaskBatch, TaskStream
@@ -26,7 +27,6 @@ class SetEpisodes:
     def __init__(self, images: ImageSet, classes: np.ndarray, rotated: bool):
         sizes = np.diff(images.starts)[classes]
         rows = [np.arange(images.starts[c], images.starts[c + 1]) for c in classes]
-        self.smallest = int(min(sizes, default=0))
         self.rotations = ROTATIONS if rotated else 1
         self.num_classes = len(classes) * self.rotations
         self._images = tf.constant(images.images[np.concatenate(rows)])
@@ -108,6 +108,21 @@ class ImageSetTasks:
         self._episodes: dict[TaskStream, list[SetEpisodes]] = {}
         for images in sets:
             _require_enough(images, num_ways, num_images)
+
+    @classmethod
+    @functools.lru_cache(maxsize=1)
+    def load(
+        cls,
+        paths: Sequence[str],
+        size: int,
+        split_seed: int,
+        num_ways: int,
+        num_images: int,
+        rotated: Sequence[str],
+    ) -> Self:
+        """Reads the sets (`data.image_sets.load`), once for all the runs of a report."""
+        sets = [load(path, size, split_seed) for path in paths]
+        return cls(sets, num_ways, num_images, rotated)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """Omniglot's characters as one array: decoded once, then loaded from a cache."""
 
-import contextlib
+import functools
 import hashlib
 import os
 import zipfile
@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from data.cache import user_cache_dir, write
 from data.omniglot_files import ImageFiles, find_or_download
 from mmaml_tf.errors import RunError
 
@@ -59,7 +60,7 @@ def load(data_dir: str | Path, cache_dir: str | Path | None = None) -> Character
     Args:
       data_dir: holds images_background.zip and images_evaluation.zip, or the folders of that name;
         what is missing is downloaded into it.
-      cache_dir: for the cache; by default `user_cache_dir()`.
+      cache_dir: for the cache; by default `data.cache.user_cache_dir()`.
 
     Raises:
       RunError: if an archive is missing and can't be downloaded, or one can't be read.
@@ -75,13 +76,8 @@ def load(data_dir: str | Path, cache_dir: str | Path | None = None) -> Character
     if characters is None:
         print(f"decoding Omniglot once, into {cache}")
         characters = decode(sources)
-        _write_cache(cache, characters)
+        write(cache, functools.partial(_save, characters))
     return characters
-
-
-def user_cache_dir() -> Path:
-    """$XDG_CACHE_HOME/mmaml_tf, by default ~/.cache/mmaml_tf."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmaml_tf"
 
 
 def decode(sources: Sequence[ImageFiles]) -> Characters:
@@ -137,15 +133,5 @@ def _read_cache(path: Path) -> Characters | None:
     return characters
 
 
-def _write_cache(path: Path, characters: Characters) -> None:
-    """Writes a cache that is never seen half-written; goes without where it can't be written."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez_compressed(file, images=characters.images, names=characters.names)
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        logging.warning("no cache for the decoded images: %s", error)
+def _save(characters: Characters, file: BinaryIO) -> None:
+    np.savez_compressed(file, images=characters.images, names=characters.names)

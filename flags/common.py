@@ -1,11 +1,13 @@
 """Flags of every domain and method. Those left out take the preset's value."""
 
+import dataclasses
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
-from mmaml_tf.config import ConfigError
+from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.few_shot.config import LR_SCHEDULES
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
@@ -26,17 +28,27 @@ class PathParser(absl_flags.ArgumentParser):
         return "folder"
 
 
-class PathsParser(absl_flags.ArgumentParser):
-    """Folders, with commas between."""
+class ListParser(absl_flags.ArgumentParser):
+    """Values with commas between, as a tuple.
 
-    def parse(self, argument: str | list[str]) -> list[str]:
-        """The paths, spelled out."""
+    Args:
+      read: a value's text -> the value, or ValueError.
+      named: as --help names it.
+    """
+
+    def __init__(self, read: Callable[[str], Any], named: str):
+        super().__init__()
+        self._read = read
+        self._named = named
+
+    def parse(self, argument: str | Sequence[str]) -> tuple:
+        """The values."""
         given = argument.split(",") if isinstance(argument, str) else argument
-        return [local_path(path) for path in given]
+        return tuple(self._read(value) for value in given)
 
     def flag_type(self) -> str:
         """As --help names it."""
-        return "folder,folder,..."
+        return self._named
 
 
 def local_path(argument: str) -> str:
@@ -56,9 +68,39 @@ def local_path(argument: str) -> str:
     return path
 
 
+def width(argument: str) -> int:
+    """A layer's width.
+
+    Raises:
+      ValueError: if it is no whole number.
+    """
+    try:
+        return int(argument)
+    except ValueError:
+        raise ValueError("must be widths, such as 64,64,64") from None
+
+
 def define_path(name: str, help_text: str) -> absl_flags.FlagHolder:
     """A flag that takes a folder."""
     return absl_flags.DEFINE(PathParser(), name, None, help_text)
+
+
+def define_paths(name: str, help_text: str) -> absl_flags.FlagHolder:
+    """A flag that takes folders."""
+    return absl_flags.DEFINE(ListParser(local_path, "folder,folder,..."), name, None, help_text)
+
+
+def define_widths(name: str, help_text: str) -> absl_flags.FlagHolder:
+    """A flag that takes layers' widths."""
+    return absl_flags.DEFINE(ListParser(width, "64,64,..."), name, None, help_text)
+
+
+_settings: set[str] = set()
+
+
+def settings(*holders: absl_flags.FlagHolder) -> None:
+    """Declares flags as what a run is: each is a field of the configs that have that setting."""
+    _settings.update(holder.name for holder in holders)
 
 
 # What is asked of a run, as opposed to what the run is.
@@ -85,15 +127,13 @@ define_path(
     "runs/<domain>/<label>/checkpoint-<its name>.",
 )
 absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
-absl_flags.DEFINE(
-    PathsParser(),
+define_paths(
     "runs",
-    None,
     "Run folders to report on. Default: all of runs/<domain> that were evaluated.",
 )
 
-# What the run is. Names are the config's field names.
-_COMMON = (
+# Of the domains that share them; each domain's other settings are in its own file.
+settings(
     absl_flags.DEFINE_string("modulation", None, "How mumomaml modulates (see below)."),
     absl_flags.DEFINE_integer("seed", None, "Of initial weights and training tasks."),
     absl_flags.DEFINE_integer("iterations", None, "Meta-iterations."),
@@ -111,23 +151,18 @@ _COMMON = (
     absl_flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints."),
     absl_flags.DEFINE_integer("eval_tasks", None, "Fresh tasks to evaluate on."),
     absl_flags.DEFINE_integer("eval_seed", None, "Of the evaluation tasks."),
-)
-
-
-# Of all domains.
-CONTEXT_SIZE = absl_flags.DEFINE_integer(
-    "context_size", None, "Numbers (or image channels) that context appends to an input."
-)
-
-LEARNED_RATES = absl_flags.DEFINE_bool(
-    "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
-)
-
-# Whose evaluation may take more steps than its training.
-EVAL_STEPS = absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation.")
-
-# Settings that the supervised domains share.
-FEW_SHOT = (
+    absl_flags.DEFINE_bool(
+        "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
+    ),
+    absl_flags.DEFINE_integer(
+        "context_size", None, "Numbers (or image channels) that context appends to an input."
+    ),
+    absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation."),
+    absl_flags.DEFINE_string(
+        "encoder", None, "Task encoder of a method that modulates (see below)."
+    ),
+    define_widths("hidden_units", "Of the hidden layers: 100,100,100."),
+    absl_flags.DEFINE_integer("encoder_units", None, "Width of the task encoder."),
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
     absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
     absl_flags.DEFINE_float("meta_clip_norm", None, "Limit of the meta-gradient norm; 0 for none."),
@@ -135,7 +170,6 @@ FEW_SHOT = (
         "meta_clip_value", None, "Limit of each meta-gradient element; 0 for none."
     ),
     absl_flags.DEFINE_bool("jit_compile", None, "Compile with XLA; default: on a GPU."),
-    LEARNED_RATES,
     absl_flags.DEFINE_integer(
         "multi_step_iterations",
         None,
@@ -156,7 +190,6 @@ FEW_SHOT = (
     absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
     absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
     absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),
-    CONTEXT_SIZE,
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
     ),
@@ -167,23 +200,7 @@ FEW_SHOT = (
         "eval_queries", None, "Query points per evaluation task (images per class likewise)."
     ),
     absl_flags.DEFINE_integer("eval_shots", None, "K of evaluation tasks; as in training."),
-    EVAL_STEPS,
 )
-
-# Of the domains whose methods may have a task encoder: all, each with encoders of its own.
-ENCODER = absl_flags.DEFINE_string(
-    "encoder", None, "Task encoder of a method that modulates (see below)."
-)
-
-# Settings that the domains with fully connected networks share.
-DENSE = (
-    absl_flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers: 100,100,100."),
-    ENCODER,
-    absl_flags.DEFINE_integer("encoder_units", None, "Width of the task encoder."),
-)
-
-_all_settings = {holder.name for holder in _COMMON}
-
 
 # What goes with a mode. The settings go with all but report: its runs have theirs.
 _MODE_FLAGS = {
@@ -202,46 +219,27 @@ def refuse_ignored() -> None:
     """
 
     def goes_with(name: str, mode: str) -> bool:
-        return name in _MODE_FLAGS[mode] or (name in _all_settings and mode != "report")
+        return name in _MODE_FLAGS[mode] or (name in _settings and mode != "report")
 
-    for name in sorted(_all_settings.union(*_MODE_FLAGS.values())):
+    for name in sorted(_settings.union(*_MODE_FLAGS.values())):
         if FLAGS[name].present and not goes_with(name, FLAGS.mode):
             modes = " or ".join(mode for mode in MODES if goes_with(name, mode))
             raise ConfigError(name, FLAGS[name].value, f"goes with --mode={modes}")
 
 
-def settings(*holders: absl_flags.FlagHolder) -> tuple[str, ...]:
-    """Declares a domain's own flags as settings, so that other domains can refuse them."""
-    names = tuple(holder.name for holder in holders)
-    _all_settings.update(names)
-    return names
-
-
-def given(own: tuple[str, ...]) -> dict[str, Any]:
+def given(config_type: type[RunConfig]) -> dict[str, Any]:
     """The settings made on the command line, by config field name.
 
     Args:
-      own: the domain's own flags (what `settings` returned); the common ones are added.
+      config_type: of the run.
 
     Raises:
-      ConfigError: if a setting of another domain or method was made, or one can't be read.
+      ConfigError: if one was made that these runs do not have.
     """
-    allowed = {holder.name for holder in _COMMON} | set(own)
-    chosen: dict[str, Any] = {}
-    for name in sorted(_all_settings):
-        flag = FLAGS[name]
-        if not flag.present:
-            continue
+    allowed = {field.name for field in dataclasses.fields(config_type)}
+    made = {name: FLAGS[name].value for name in sorted(_settings) if FLAGS[name].present}
+    for name, value in made.items():
         if name not in allowed:
             whose = f"--domain={FLAGS.domain}" if FLAGS.domain else "this run's domain"
-            raise ConfigError(name, flag.value, f"not a setting of {whose}")
-        chosen[name] = flag.value
-    if "hidden_units" in chosen:
-        widths = chosen["hidden_units"]
-        try:
-            chosen["hidden_units"] = tuple(int(width) for width in widths)
-        except ValueError:
-            raise ConfigError(
-                "hidden_units", ",".join(widths), "must be widths, such as 100,100,100"
-            ) from None
-    return chosen
+            raise ConfigError(name, value, f"not a setting of {whose}")
+    return made

@@ -1,7 +1,5 @@
 """Flags of the regression domains."""
 
-from typing import Any
-
 from absl import flags as absl_flags
 
 from flags import common
@@ -12,9 +10,7 @@ from mmaml_tf.regression.config import (
     quick_settings,
 )
 
-_FLAGS = common.settings(
-    *common.FEW_SHOT,
-    *common.DENSE,
+common.settings(
     absl_flags.DEFINE_float("noise_stddev", None, "Of the Gaussian noise on every y."),
     absl_flags.DEFINE_integer(
         "bias_transformation_size", None, "Learned vector appended to the input; 0 for none."
@@ -23,15 +19,6 @@ _FLAGS = common.settings(
         "fast_weights", None, WEIGHT_FORMS, "auto: factored where that is cheaper."
     ),
 )
-
-
-def given() -> dict[str, Any]:
-    """The settings made on the command line.
-
-    Raises:
-      ConfigError: for one that is not a regression setting, or can't be read.
-    """
-    return common.given(_FLAGS)
 
 
 def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> RegressionConfig:
@@ -43,4 +30,4 @@ def config(modes: tuple[str, ...], domain: str, method: str, preset: str) -> Reg
     settings = paper_settings(domain, method, modes)
     if preset == "quick":
         settings |= quick_settings(method)
-    return RegressionConfig(**(settings | given()))
+    return RegressionConfig(**(settings | common.given(RegressionConfig)))

@@ -9,10 +9,7 @@ from flags import common
 from mmaml_tf.config import ConfigError
 from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
 
-_FLAGS = common.settings(
-    *common.DENSE,
-    common.CONTEXT_SIZE,
-    common.LEARNED_RATES,
+common.settings(
     absl_flags.DEFINE_string(
         "reward", None, "In navigation: the negative distance to the goal, or the same squared."
     ),
@@ -26,7 +23,6 @@ _FLAGS = common.settings(
     absl_flags.DEFINE_integer(
         "embedding_trajectories", None, "Episodes per task that mumomaml infers the task from."
     ),
-    common.EVAL_STEPS,
     absl_flags.DEFINE_float("discount", None, "Gamma."),
     absl_flags.DEFINE_float("gae_lambda", None, "Lambda of generalised advantage estimation."),
     absl_flags.DEFINE_float("max_kl", None, "TRPO's limit on the adapted policies' divergence."),
@@ -40,15 +36,6 @@ _FLAGS = common.settings(
     ),
     absl_flags.DEFINE_bool("animation", None, "Also save figures/policy.gif."),
 )
-
-
-def given() -> dict[str, Any]:
-    """The settings made on the command line.
-
-    Raises:
-      ConfigError: for one that is not a reinforcement-learning setting, or can't be read.
-    """
-    return common.given(_FLAGS)
 
 
 def config(
@@ -69,7 +56,7 @@ def config(
     settings = paper_settings(domain, method, modes, own(method)) | dict(reward=rewards[0])
     if preset == "quick":
         settings |= quick_settings(method)
-    settings |= given()
+    settings |= common.given(RlConfig)
     if settings["reward"] not in rewards:
         known = ", ".join(reward for reward in rewards if reward) or "one reward"
         raise ConfigError("reward", settings["reward"], f"--domain={domain} has {known}")

@@ -10,11 +10,18 @@ learner.adapt(support_x, support_y).predict(query_x)
 
 import importlib
 import os
+import sys
 from typing import Any
 
 # The custom train steps are written with tf.GradientTape, so a user's global Keras setting for
 # another backend must not reach them. It has to be set before Keras is first imported.
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+elif (backend := sys.modules["keras"].config.backend()) != "tensorflow":
+    raise ImportError(
+        f"mmaml_tf needs Keras on TensorFlow, and it runs on {backend}: set "
+        "KERAS_BACKEND=tensorflow, or import mmaml_tf before keras"
+    )
 
 # Public names and where they are: imported when first used, so that settings and errors, which
 # need no TensorFlow, come fast.

@@ -41,24 +41,32 @@ class Method:
         return own(settings) if callable(own) else own
 
 
+_SUPERVISED = tuple(
+    f"mmaml_tf.learners.{name}"
+    for name in (
+        "maml",
+        "multi_maml",
+        "mumomaml",
+        "modulation_only",
+        "meta_sgd",
+        "anil",
+        "context",
+        "baselines",
+        "finetuned",
+        "nearest_neighbour",
+        "maml_plus_plus",
+        "reptile",
+        "protonet",
+        "matching",
+        "in_context",
+    )
+)
 METHODS: Registry[Method] = Registry(
-    "mmaml_tf.learners.maml",
-    "mmaml_tf.learners.multi_maml",
-    "mmaml_tf.learners.mumomaml",
-    "mmaml_tf.learners.modulation_only",
-    "mmaml_tf.learners.meta_sgd",
-    "mmaml_tf.learners.anil",
-    "mmaml_tf.learners.context",
-    "mmaml_tf.learners.baselines",
-    "mmaml_tf.learners.finetuned",
-    "mmaml_tf.learners.nearest_neighbour",
-    "mmaml_tf.learners.maml_plus_plus",
-    "mmaml_tf.learners.reptile",
-    "mmaml_tf.learners.protonet",
-    "mmaml_tf.learners.matching",
-    "mmaml_tf.learners.in_context",
-    "mmaml_tf.rl.methods",
-    "mmaml_tf.rl.rl2",
+    {
+        "regression": _SUPERVISED,
+        "classification": _SUPERVISED,
+        "rl": ("mmaml_tf.rl.methods", "mmaml_tf.rl.rl2"),
+    }
 )
 
 

@@ -4,7 +4,7 @@ Free of TensorFlow: the files that register what is built in are imported when o
 """
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
@@ -14,10 +14,11 @@ class Registry(Generic[Entry]):
     """Entries by kind of domain ("regression", "classification", "rl") and name.
 
     Args:
-      *built_in: modules that register the project's own.
+      built_in: by kind, the modules that register the project's own: imported when asked for, as
+        not everyone has what all kinds need.
     """
 
-    def __init__(self, *built_in: str):
+    def __init__(self, built_in: Mapping[str, Sequence[str]]):
         self._built_in = built_in
         self._entries: dict[str, dict[str, Entry]] = {}
 
@@ -28,22 +29,11 @@ class Registry(Generic[Entry]):
 
     def of(self, kind: str) -> dict[str, Entry]:
         """What domains of a kind know, by name, in the names' order."""
-        self._load()
+        for module in self._built_in.get(kind, ()):
+            importlib.import_module(module)
         return dict(sorted(self._entries.get(kind, {}).items()))
-
-    def all(self) -> dict[str, Entry]:
-        """What any domain knows, by name; of two with one name the first."""
-        self._load()
-        known: dict[str, Entry] = {}
-        for entries in self._entries.values():
-            known = entries | known
-        return known
 
     def remove(self, name: str) -> None:
         """Forgets an entry, as a test does with its own."""
         for entries in self._entries.values():
             entries.pop(name, None)
-
-    def _load(self) -> None:
-        for module in self._built_in:
-            importlib.import_module(module)

@@ -1,7 +1,7 @@
 """Tasks: the types that all of the project shares, and a user's own data as a stream of them."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,18 +77,22 @@ class Draw(NamedTuple):
     num_tasks: int
 
 
+Sample = Callable[[int], tuple[npt.ArrayLike, npt.ArrayLike]]
+
+
 def from_function(
-    sample: Callable[[int], tuple[npt.ArrayLike, npt.ArrayLike]],
+    sample: Sample | Sequence[Sample],
     num_tasks: int,
     num_shots: int,
     seed: int = 0,
 ) -> tf.data.Dataset:
-    """An endless stream of batches of tasks that a function draws.
+    """An endless stream of batches of tasks that a function draws, or one function per mode.
 
     Args:
       sample: a seed (a whole number) -> one task's x [N, ...] and y [N, ...], NumPy arrays or
         tensors; the same for the same seed, and of the same shapes for every seed. The first K
-        points are the support set, the others the query set.
+        points are the support set, the others the query set. Of several such functions each is a
+        mode: a batch has equally many tasks of each, in their order, as Multi-MAML needs it.
       num_tasks: per batch.
       num_shots: K.
       seed: of the stream: another one draws other tasks.
@@ -97,9 +101,34 @@ def from_function(
       A dataset of `TaskBatch`, for `fit`.
 
     Raises:
-      ValueError: if `sample` does not return two arrays of more than K points each.
+      ValueError: if `sample` does not return two arrays of more than K points each, functions
+        differ in shapes, or `num_tasks` is no multiple of their number.
     """
     _require_positive(num_tasks=num_tasks, num_shots=num_shots)
+    functions = [sample] if callable(sample) else list(sample)
+    if not functions or num_tasks % len(functions):
+        raise ValueError(f"num_tasks={num_tasks}: must be a multiple of the {len(functions)} modes")
+    each = num_tasks // len(functions)
+    streams = [_drawn(f, num_shots, seed, mode) for mode, f in enumerate(functions)]
+    shapes = [tf.nest.map_structure(lambda part: part.shape, s.element_spec) for s in streams]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError(f"functions return different shapes: {shapes}")
+    modes = tf.repeat(tf.range(len(functions)), each)
+
+    def batch(*parts: tuple[tf.Tensor, tf.Tensor]) -> TaskBatch:
+        x, y = (tf.concat(of_modes, 0) for of_modes in zip(*parts, strict=True))
+        return TaskBatch(
+            Examples(x[:, :num_shots], y[:, :num_shots]),
+            Examples(x[:, num_shots:], y[:, num_shots:]),
+            modes,
+        )
+
+    batches = [stream.batch(each, drop_remainder=True) for stream in streams]
+    return tf.data.Dataset.zip(tuple(batches)).map(batch)
+
+
+def _drawn(sample: Sample, num_shots: int, seed: int, mode: int) -> tf.data.Dataset:
+    """An endless stream of one function's tasks, x and y."""
     x, y = (np.asarray(part) for part in sample(seed))
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) <= num_shots:
         raise ValueError(
@@ -111,21 +140,14 @@ def from_function(
     def draw(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         def drawn(number: np.ndarray) -> tuple[np.ndarray, ...]:
             # Below 2^31, so that any library's generator takes it.
-            (state,) = np.random.SeedSequence([seed, int(number)]).generate_state(1)
+            (state,) = np.random.SeedSequence([seed, int(number), mode]).generate_state(1)
             parts = sample(int(state) >> 1)
             return tuple(np.asarray(p, k) for p, k in zip(parts, kinds, strict=True))
 
         parts = tf.numpy_function(drawn, [index], kinds)
         return tuple(tf.ensure_shape(p, q.shape) for p, q in zip(parts, (x, y), strict=True))
 
-    tasks = tf.data.Dataset.counter(dtype=tf.int64).map(draw)
-    return tasks.batch(num_tasks, drop_remainder=True).map(
-        lambda x, y: TaskBatch(
-            Examples(x[:, :num_shots], y[:, :num_shots]),
-            Examples(x[:, num_shots:], y[:, num_shots:]),
-            tf.zeros([num_tasks], tf.int32),
-        )
-    )
+    return tf.data.Dataset.counter(dtype=tf.int64).map(draw)
 
 
 def from_arrays(

@@ -245,7 +245,11 @@ def test_evaluate_again_with_other_tasks(capsys, in_empty_folder, copied):
         ("evaluate", "--iterations=80000", "iterations is 10, not 80000"),
         ("evaluate", "--checkpoint_every=20", "checkpoint_every is 10, not 20"),
         ("evaluate", "--method=mumomaml", "method is maml, not mumomaml"),
-        ("evaluate", "--encoder_units=3", "--encoder_units=3: a setting of --method=mumomaml"),
+        (
+            "evaluate",
+            "--encoder_units=3",
+            "--encoder_units=3: a setting of --method=modulation or mumomaml",
+        ),
         ("export", "--eval_tasks=80", "eval_tasks is 40, not 80"),
     ):
         assert command(f"--mode={mode}", "--output_dir=run", flag) != 0

@@ -79,7 +79,9 @@ def test_bad_settings_are_named(settings, words):
 def test_what_a_method_does_not_look_at_is_refused():
     assert make("maml").encoder_units is None
     for field, value in (("encoder_units", 40), ("encoder", "lstm"), ("modulation", "film")):
-        with pytest.raises(ConfigError, match=f"--{field}={value}: a setting of --method=mumomaml"):
+        with pytest.raises(
+            ConfigError, match=f"--{field}={value}: a setting of --method=modulation or mumomaml"
+        ):
             make("maml", **{field: value})
     with pytest.raises(ConfigError, match="--encoder=None: mumomaml needs it"):
         make(encoder=None)

@@ -47,6 +47,7 @@ assert adapted.predict([[3.0], [1.0]]).shape == (2, 1)
 many = learner.adapt(np.stack([support_x] * 3), np.stack([support_x] * 3))
 assert many.predict(np.ones([3, 4, 1])).shape == (3, 4, 1)
 learner.export("saved_model")
+assert "maml" in mm.methods.of("regression") and "images" in mm.encoders.of("classification")
 
 import sys
 assert not {"gymnasium", "tensorflow_probability", "flags", "data"} & set(sys.modules)

@@ -177,7 +177,10 @@ def test_evaluating_again_and_the_report(tmp_path, monkeypatch, capsys):
         (["--max_kl=0"], ["--max_kl=0"]),
         (["--meta_lr=0.1"], ["--meta_lr=0.1", "not a setting of --domain=navi"]),
         (["--method=random", "--max_kl=0.1"], ["--max_kl=0.1", "drop it for --method=random"]),
-        (["--method=maml", "--encoder=gru"], ["--encoder=gru", "a setting of --method=mumomaml"]),
+        (
+            ["--method=maml", "--encoder=gru"],
+            ["--encoder=gru", "a setting of --method=modulation or mumomaml"],
+        ),
         (["--discount=1.5"], ["--discount=1.5", "between 0 and 1"]),
         (["--modulation=gate"], ["--modulation=gate", "film, sigmoid, softmax"]),
         (["--method=oracle", "--inner_steps=1"], ["--inner_steps=1", "oracle"]),

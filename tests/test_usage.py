@@ -24,7 +24,13 @@ def in_empty_folder(tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--no_such_flag=1"], ["no_such_flag"]),
-        ([*MAML, "--method=protonet"], ["--method=protonet", "maml, multi_maml, mumomaml"]),
+        (
+            [*MAML, "--method=protonet"],
+            [
+                "--method=protonet",
+                "maml, maml_plus_plus, meta_sgd, modulation",
+            ],
+        ),
         (["--domain=imagenet"], ["--domain=imagenet", "regression_2mode"]),
         ([], ["--domain=", "regression_2mode"]),
         (["stray"], ["stray"]),
@@ -34,8 +40,14 @@ def in_empty_folder(tmp_path, monkeypatch):
         ([*BASE, "--modulation=gating"], ["--modulation=gating", "film, sigmoid, softmax"]),
         ([*MAML, "--encoder=pairs"], ["--encoder=pairs", "mumomaml"]),
         ([*BASE, "--encoder=gru"], ["--encoder=gru", "lstm, pairs"]),
-        ([*MAML, "--method=magic"], ["--method=magic", "maml, multi_maml, mumomaml"]),
-        ([*BASE, "--hidden_units=8,wide"], ["--hidden_units=8,wide", "100,100,100"]),
+        (
+            [*MAML, "--method=magic"],
+            ["--method=magic", "maml, maml_plus_plus, meta_sgd, modulation"],
+        ),
+        (
+            [*BASE, "--hidden_units=8,wide"],
+            ["--hidden_units=8,wide", "must be widths, such as"],
+        ),
         ([*BASE, "--eval_tasks=0"], ["--eval_tasks=0"]),
         ([*BASE, "--inner_lr=-1"], ["--inner_lr=-1"]),
         ([*MAML, "--encoder_units=3"], ["--encoder_units=3", "mumomaml"]),

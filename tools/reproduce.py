@@ -14,6 +14,7 @@ the kept runs' times. With --preset=quick nothing is kept: a report on runs/quic
 import argparse
 import dataclasses
 import fnmatch
+import math
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -26,6 +27,7 @@ from mmaml_tf.reporting.evaluation import read_evaluation
 from mmaml_tf.reporting.report import report
 from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_folder import LOCK, RunFolder
+from mmaml_tf.training.storage import replacing
 from registry import held_run
 from tools import pack, plan, regenerate, rows
 from tools.plan import Plan, Run, State
@@ -94,7 +96,9 @@ def _copying(source: Path, target: Path) -> Callable[[], None]:
     def copy() -> None:
         if source != target and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns(*MADE_ANEW))
+            size = sum(file.stat().st_size for file in source.rglob("*"))
+            with replacing(target, size) as partial:
+                shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*MADE_ANEW))
 
     return copy
 
@@ -181,10 +185,11 @@ def keep(job_runs: Sequence[Run], is_best_packed: bool, again: bool) -> None:
 
 
 def _rank(run: Run) -> float:
-    """Less is better: the error, or minus the score, after all steps."""
+    """Less is better: the error, or minus the score, after all steps; what diverged is worst."""
     folder = run.folder if run.folder.evaluation_file.exists() else run.results
     last = read_evaluation(folder.evaluation_file).query("mode == 'all'").iloc[-1]
-    return last["mean"] if last["metric"] in LOWER_IS_BETTER else -last["mean"]
+    rank = last["mean"] if last["metric"] in LOWER_IS_BETTER else -last["mean"]
+    return rank if math.isfinite(rank) else math.inf
 
 
 def keep_all(jobs: Sequence[Job], is_best_packed: bool, again: bool) -> dict[str, str]:

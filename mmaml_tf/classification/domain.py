@@ -93,19 +93,19 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             bn_statistics=config.bn_statistics,
         )
 
-    def method_settings(self, group: str) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
         """See `FewShotDomain`."""
-        if group in ("ways", "outputs"):
-            return {f"num_{group}": self.config.num_ways}
-        if group == "modes":
-            return dict(num_modes=len(self.config.mode_names))
-        if group == "classes":
-            return dict(num_classes=self.tasks.num_classes)
-        chosen = super().method_settings(group)
-        if group == "inner_loop":
-            return dict(fast_weights="materialised", **chosen)
-        if group != "modulation":
-            return chosen
+        return {
+            "ways": lambda: dict(num_ways=self.config.num_ways),
+            "outputs": lambda: dict(num_outputs=self.config.num_ways),
+            "modes": lambda: dict(num_modes=len(self.config.mode_names)),
+            "classes": lambda: dict(num_classes=self.tasks.num_classes),
+            "inner_loop": lambda: dict(fast_weights="materialised", **self.as_given("inner_loop")),
+            "modulation": self._modulation,
+        }
+
+    def _modulation(self) -> dict[str, Any]:
+        chosen = self.as_given("modulation")
         encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
         return dict(
             modulation=chosen["modulation"],
@@ -127,26 +127,33 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def validation(self, learner: MetaLearner) -> fit.Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
-        num_tasks = config.validation_tasks
+        num_tasks, num_modes = config.validation_tasks, len(config.mode_names)
         sample, num_batches = self._batches(
             TaskStream.VALIDATION, config.split_seed, num_tasks, config.num_shots
         )
 
         scored = evaluation.scorer(learner, accuracy, config.eval_steps)
 
-        def last_scores(index: tf.Tensor) -> tf.Tensor:
-            scores, _ = scored(sample(index))
-            return scores[:, -1]
+        def last_scores(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            batch = sample(index)
+            scores, _ = scored(batch)
+            return scores[:, -1], batch.mode
 
         @tf.function(autograph=False)
         def score() -> tf.Tensor:
-            scores = tf.map_fn(
+            scores, modes = tf.map_fn(
                 last_scores,
                 tf.range(num_batches),
-                fn_output_signature=learner.compute_dtype,
+                fn_output_signature=(learner.compute_dtype, tf.int32),
                 parallel_iterations=1,
             )
-            return tf.reduce_mean(tf.reshape(scores, [-1])[:num_tasks])
+            scores, modes = tf.reshape(scores, [-1]), tf.reshape(modes, [-1])
+            # The last batch may have more tasks than are left.
+            of_modes = [
+                tf.boolean_mask(scores, modes == mode)[: num_tasks // num_modes]
+                for mode in range(num_modes)
+            ]
+            return tf.reduce_mean(tf.stack(of_modes))
 
         return fit.Validation(VALIDATION, score, PICKED_BY)
 

@@ -6,7 +6,7 @@ returns v [tasks, v_dim]. Adding one is one file: a class with
 
     @register("mine", "regression")
 
-whose only argument without a default is its width (for images: channels and width);
+whose first argument is its width (for images: channels and width), with a default for the library;
 `--encoder=mine` selects it. Free of TensorFlow.
 """
 
@@ -18,12 +18,11 @@ from mmaml_tf.registries import Registry
 Encoder = TypeVar("Encoder")
 
 ENCODERS: Registry[Any] = Registry(
-    "mmaml_tf.encoders.lstm",
-    "mmaml_tf.encoders.pairs",
-    "mmaml_tf.encoders.images",
-    "mmaml_tf.encoders.labelled_images",
-    "mmaml_tf.encoders.moments",
-    "mmaml_tf.encoders.gru",
+    {
+        "regression": ("mmaml_tf.encoders.lstm", "mmaml_tf.encoders.pairs"),
+        "classification": ("mmaml_tf.encoders.images", "mmaml_tf.encoders.labelled_images"),
+        "rl": ("mmaml_tf.encoders.moments", "mmaml_tf.encoders.gru"),
+    }
 )
 
 

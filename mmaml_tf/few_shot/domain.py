@@ -1,6 +1,7 @@
 """What the supervised domains share: learners by the run's method, and tasks to train on."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -72,10 +73,29 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         """What a learner of the domain is told besides: loss, and how it computes."""
 
     def method_settings(self, group: str) -> dict[str, Any]:
-        """The arguments that a method gets for a group of settings that it has: as they are, but
-        for what the evaluation is told."""
+        """The arguments that a method gets for a group of settings that it has.
+
+        Raises:
+          ValueError: for a group that is not there.
+        """
+        made = self.arguments()
+        if group in made:
+            return made[group]()
+        if group not in self.config.GROUPS:
+            known = sorted({*made, *self.config.GROUPS})
+            raise ValueError(
+                f"SETTINGS of {self.config.method}: {group!r} is none of {', '.join(known)}"
+            )
+        return self.as_given(group)
+
+    def as_given(self, group: str) -> dict[str, Any]:
+        """A group's settings as they are, but for what the evaluation is told."""
         settings = self.config.group(group)
         return {name: value for name, value in settings.items() if name != "eval_steps"}
+
+    @abstractmethod
+    def arguments(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
+        """What a method gets for those groups whose arguments are not the settings as they are."""
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""

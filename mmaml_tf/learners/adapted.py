@@ -19,13 +19,14 @@ class AdaptedLearner:
       support_x: of one task [K, ...], or of many [tasks, K, ...].
       support_y: likewise.
       num_steps: S; None for the learner's own.
-      mode: see `MetaLearner.predictors`.
+      mode: for a learner that `asks_for_modes`, and only for it: of one task its mode, of many
+        [tasks].
 
     Attributes:
       embedding: v [tasks, v_dim] (of one task [v_dim]); None without a task encoder.
 
     Raises:
-      ValueError: if these are not support sets of the learner's model.
+      ValueError: if these are not support sets of the learner's model, or not their modes.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class AdaptedLearner:
             )
         self._support = Examples(x, y)
         tau, embedding = learner.modulate(self._support)
-        self._predictors = learner.predictors(self._support, tau, num_steps, mode)
+        modes = self._modes(mode)
+        self._predictors = learner.predictors(self._support, tau, num_steps, modes)
         self.embedding = None if embedding is None else self._as_given(embedding)
 
     def predict(self, query_x: Any, step: int | None = None) -> np.ndarray:
@@ -81,6 +83,22 @@ class AdaptedLearner:
         if not 0 <= (steps if step is None else step) <= steps:
             raise ValueError(f"step={step}: it adapted by {steps} steps, so 0 to {steps}")
         return self._as_given(self._predictors[steps if step is None else step](x))
+
+    def _modes(self, mode: Any) -> tf.Tensor | None:
+        """The tasks' modes, [tasks]."""
+        asked, known = self._learner.asks_for_modes, self._learner.network.num_groups
+        if not asked or mode is None:
+            if asked or mode is not None:
+                wants = "needs the true mode of every task" if asked else "takes none"
+                raise ValueError(f"mode={mode}: {type(self._learner).__name__} {wants}")
+            return None
+        modes = np.asarray(mode)[None] if self._is_one else np.asarray(mode)
+        tasks = self._support.x.shape[0]
+        if modes.shape != (tasks,) or not np.issubdtype(modes.dtype, np.integer):
+            raise ValueError(f"mode={mode}: must be one whole number for each of the {tasks} tasks")
+        if not 0 <= modes.min() <= modes.max() < known:
+            raise ValueError(f"mode={mode}: must be 0 to {known - 1}")
+        return tf.constant(modes, tf.int32)
 
     def _examples(self, name: str, values: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
         """Values as [tasks, N, ...], each example of a shape."""

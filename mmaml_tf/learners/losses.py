@@ -55,7 +55,12 @@ OWN: dict[str, TaskLoss] = {
     "cross_entropy": cross_entropy,
     "accuracy": accuracy,
 }
-TAKES_LABELS = (cross_entropy, keras.losses.SparseCategoricalCrossentropy)
+TAKE_LABELS = (
+    "cross_entropy",
+    "sparse_categorical_crossentropy",
+    cross_entropy,
+    keras.losses.sparse_categorical_crossentropy,
+)
 
 
 def per_task(loss: Any) -> TaskLoss:
@@ -103,7 +108,6 @@ def targets_of(loss: Any, model: keras.Model, num_outputs: int | None = None) ->
     shape = tuple(model.output_shape[1:])
     if num_outputs is not None:
         shape = (*shape[:-1], num_outputs)
-    names = ("cross_entropy", "sparse_categorical_crossentropy")
-    if loss in names or loss is cross_entropy or isinstance(loss, TAKES_LABELS[1]):
+    if loss in TAKE_LABELS or isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
         return Targets(shape[:-1], "int32", shape[-1])
     return Targets(shape, model.compute_dtype)

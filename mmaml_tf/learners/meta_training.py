@@ -104,7 +104,7 @@ class MetaTraining(keras.Model):
         Raises:
           ValueError: at the end of the epoch in which the loss is no finite number any more.
         """
-        callbacks = [*options.pop("callbacks", ()), keras.callbacks.TerminateOnNaN()]
+        callbacks = [*(options.pop("callbacks", None) or ()), keras.callbacks.TerminateOnNaN()]
         history = super().fit(tasks, callbacks=callbacks, **{"shuffle": False, **options})
         if self.first_bad_iteration > 0:
             raise ValueError(

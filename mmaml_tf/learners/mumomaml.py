@@ -47,7 +47,7 @@ class MuMoMAML(GradientBased):
         **settings: Any,
     ):
         if isinstance(encoder, str):
-            known = encoders.ENCODERS.all()
+            known = encoders.of("classification") | encoders.of("regression")
             require_one_of("encoder", encoder, list(known))
             encoder = known[encoder]()
         if isinstance(modulation, str):

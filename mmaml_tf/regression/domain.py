@@ -1,7 +1,7 @@
 """The regression domain: wires tasks, network, encoder, loss and figures together."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import keras
@@ -54,15 +54,16 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         """See `FewShotDomain`."""
         return dict(loss="mse")
 
-    def method_settings(self, group: str) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
         """See `FewShotDomain`."""
-        if group == "outputs":
-            return dict(num_outputs=1)
-        if group == "modes":
-            return dict(num_modes=len(self.config.modes))
-        chosen = super().method_settings(group)
-        if group != "modulation":
-            return chosen
+        return {
+            "outputs": lambda: dict(num_outputs=1),
+            "modes": lambda: dict(num_modes=len(self.config.modes)),
+            "modulation": self._modulation,
+        }
+
+    def _modulation(self) -> dict[str, Any]:
+        chosen = self.as_given("modulation")
         encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
         return dict(modulation=chosen["modulation"], encoder=encoder(chosen["encoder_units"]))
 
@@ -117,13 +118,17 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         )
         # An oracle's domain gives it other inputs.
         domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
-        shots = self.config.shots_at_evaluation
         predicted = {
             run.label: domains[run.label]._shown().predictions(run.learner())
             for run in runs
-            if run.has_weights and domains[run.label].config.shots_at_evaluation == shots
+            if run.has_weights and _tasks_of(domains[run.label].config) == _tasks_of(self.config)
         }
         return drawn | (self._shown().figures(predicted) if predicted else {})
+
+
+def _tasks_of(config: RegressionConfig) -> tuple:
+    """What the evaluation tasks of a domain depend on."""
+    return config.eval_seed, config.shots_at_evaluation, config.eval_queries, config.noise_stddev
 
 
 def comparison_figures(

@@ -129,10 +129,16 @@ class RunFolder:
         if self.holds_run():
             raise RunError(f"{self.path} holds a run: give another --output_dir")
         held = sorted(path.name for path in self.path.glob("*") if path.name != LOCK)
-        if held and self._source() is None:
+        made_of = self._source()
+        if held and made_of is None:
             raise RunError(
                 f"{self.path} holds {', '.join(held)}, which this program may not replace (there "
                 f"is no {self.source_file.name} of its own): give another --output_dir"
+            )
+        if held and made_of != source:
+            raise RunError(
+                f"{self.path} holds what was made of another run ({made_of}): give another "
+                "--output_dir"
             )
         with self.locked():
             write_atomically(self.source_file, json.dumps(_Source(made_by=MAKER, source=source)))
