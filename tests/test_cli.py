@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from flags.common import FLAGS
 from mmaml_tf.errors import RunError
+from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import command, tiny_domain, tiny_flags
@@ -284,6 +285,17 @@ def test_report_compares_runs(capsys, in_empty_folder, copied):
     assert maml.startswith("| maml | 0 | 10 | 10 |")
     assert film.startswith("| mumomaml-film | 0 | 10 | 10 |")
     assert f"| {provenance.commit() or '?'} |" in maml and "| `python " in maml
+
+
+def test_predictions_on_other_tasks_are_not_drawn_beside(in_empty_folder, copied, monkeypatch):
+    for name, method in (("one", "maml"), ("two", "mumomaml"), ("three", "maml")):
+        copied(name, method=method)
+    assert command("--mode=evaluate", "--output_dir=two", "--eval_seed=7") == 0
+    drawn = []
+    note = lambda _, predicted: drawn.append([*predicted]) or {}  # noqa: E731
+    monkeypatch.setattr(ShownTasks, "figures", note)
+    assert command("--mode=report", "--runs=one,two", "--output_dir=report") == 0
+    assert drawn == [["maml"]]
 
 
 def test_report_says_what_was_evaluated(capsys, in_empty_folder, copied):

@@ -10,8 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from data.image_files import LabelledFiles
 from data.image_sets import load
 from data.image_tasks import ImageSetTasks
+from flags.image_sets_config import ImageSetsConfig, paper_settings
+from mmaml_tf.classification import domain
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.tasks import Draw, TaskStream
@@ -110,6 +113,38 @@ def test_what_is_no_set_is_named(tmp_path, case):
     words |= {"absent": "is not there", "zip": "is not a whole zip archive"}
     with pytest.raises(RunError, match=words[case]):
         load(path, SIZE)
+
+
+def zipped(path, *names):
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, b"")
+
+
+def test_nothing_is_left_out_of_a_folder_of_zips(tmp_path):
+    zipped(tmp_path / "one.zip", "cats/0.png", "__MACOSX/cats/._0.png", "splits.json")
+    zipped(tmp_path / "two.zip", "dogs/0.png", "splits.json")
+    assert LabelledFiles(tmp_path).classes == {"cats": ["cats/0.png"], "dogs": ["dogs/0.png"]}
+    zipped(tmp_path / "two.zip", "dogs/0.png", "cats/0.png")
+    with pytest.raises(RunError, match="two.zip holds cats/0.png, as another zip beside it does"):
+        LabelledFiles(tmp_path)
+    (tmp_path / "two.zip").unlink()
+    write_set(tmp_path / "birds", classes=1, per_class=1)
+    with pytest.raises(RunError, match="holds both one.zip and birds/class00/0.png"):
+        LabelledFiles(tmp_path)
+
+
+def test_a_validation_counts_as_many_tasks_of_each_set(sets, monkeypatch):
+    """Of the last batch, too, which has more than are left."""
+    mode_is_score = lambda batch: (tf.cast(batch.mode, tf.float32)[:, None], None)  # noqa: E731
+    monkeypatch.setattr(domain, "EVALUATION_BATCH", 4)
+    monkeypatch.setattr(domain.evaluation, "scorer", lambda *_: mode_is_score)
+    settings = paper_settings("protonet", ("photos", "signs"), num_ways=2)
+    settings |= dict(
+        network="conv", image_size=SIZE, num_queries=1, eval_queries=1, validation_tasks=6
+    )
+    own = domain.ClassificationDomain(ImageSetsConfig(**settings), tasks(sets))
+    assert float(own.validation(own.build_learner()).score()) == 0.5
 
 
 def tasks(sets, rotated=()):

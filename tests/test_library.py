@@ -1,5 +1,6 @@
 """The library: what `import mmaml_tf as mm` gives, with the package alone."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import mmaml_tf as mm
-from mmaml_tf.learners.losses import per_task
+from mmaml_tf.learners.losses import per_task, targets_of
 from tests.learners import make_batch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,6 +224,34 @@ def test_losses_by_keras_name_object_and_function():
         per_task(lambda y, z: tf.reduce_mean(y - z))(targets, outputs)
     with pytest.raises(ValueError, match="no_such_loss"):
         per_task("no_such_loss")
+
+
+@pytest.mark.parametrize(
+    "loss", [keras.losses.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"]
+)
+def test_losses_that_take_labels(loss):
+    assert targets_of(loss, dense(units=3)).num_classes == 3
+
+
+def test_no_callbacks_are_none():
+    learner = mm.MAML(dense())
+    learner.compile(optimizer="adam")
+    learner.fit(tf.data.Dataset.from_tensors(make_batch()), callbacks=None, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "words"), [("import mmaml_tf, keras", ""), ("import keras, mmaml_tf", "runs on jax")]
+)
+def test_keras_runs_on_tensorflow(first, words):
+    """Whatever the user's setting is, if Keras is not there before."""
+    code = f"{first}; assert keras.config.backend() == 'tensorflow'"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode == 0) == (not words) and words in done.stderr, done.stderr
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():

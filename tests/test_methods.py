@@ -120,6 +120,27 @@ def test_what_does_not_adapt_is_one_ordinary_convolution():
     assert keras.tree.flatten(learner.rates) == []
 
 
+def test_multi_maml_asks_for_the_modes():
+    learner, batch = mm.MultiMAML(network(), num_modes=2), make_batch()
+    learner.compile(optimizer="adam")
+    x, y = (part.numpy() for part in batch.support)
+    for arguments, words in (
+        ((x, y), "mode=None: MultiMAML needs the true mode"),
+        ((x[0], y[0], None, [0, 1]), "must be one whole number for each of the 1 tasks"),
+        ((x, y, None, [0, 0, 1]), "must be one whole number for each of the 4 tasks"),
+        ((x, y, None, [0, 0, 1, 2]), "must be 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            learner.adapt(*arguments)
+    with pytest.raises(ValueError, match=r"mode=\[0, 0, 1, 1\]: MAML takes none"):
+        mm.MAML(network()).adapt(x, y, mode=[0, 0, 1, 1])
+    many = learner.adapt(x, y, mode=[1, 0, 1, 0]).predict(x)
+    np.testing.assert_allclose(learner.adapt(x[2], y[2], mode=1).predict(x[2]), many[2], rtol=1e-5)
+    unsorted = batch._replace(mode=tf.zeros_like(batch.mode))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="tasks must be sorted by mode"):
+        learner.fit(tf.data.Dataset.from_tensors(unsorted), verbose=0)
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["sorted", "told"])
 def test_multi_maml_one_task_at_a_time(float64, given):
     model, batch = network(), make_batch()

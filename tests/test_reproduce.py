@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from flags.common import FLAGS
+from mmaml_tf.reporting.evaluation import write_evaluation
 from tests.runs import tiny_domain, tiny_flags
 from tools import model_card, pack, plan, regenerate, reproduce, rows, tables
 from tools.plan import Plan, Run, State
@@ -59,7 +61,7 @@ def fabricate(folder, iteration, config=CONFIG, evaluated=True, seconds=60.0):
 def evaluate(folder, mean=1.0):
     folder.path.mkdir(parents=True, exist_ok=True)
     row = dict(step=0, mode="all", metric="mse", mean=mean, ci95=0.1, num_tasks=40)
-    pd.DataFrame([row]).to_csv(folder.evaluation_file, index=False)
+    write_evaluation(folder.evaluation_file, pd.DataFrame([row]))
 
 
 def test_every_row_names_the_folder_that_its_command_makes(monkeypatch):
@@ -253,6 +255,9 @@ def test_the_weights_of_one_seed_are_packed(root, monkeypatch):
     reproduce.keep(runs, is_best_packed=True, again=False)
     assert packed == {"maml-seed1": "record", "maml-seed2": "weights"}
     assert not runs[0].kept.checkpoints.exists()
+    evaluate(runs[2].folder, math.nan)
+    reproduce.keep(runs, is_best_packed=True, again=False)
+    assert packed == {"maml-seed1": "weights", "maml-seed2": "record"}
 
 
 @pytest.mark.slow

@@ -2,11 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from mmaml_tf.errors import RunError
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
-from mmaml_tf.reporting.evaluation import read_evaluation
+from mmaml_tf.reporting.evaluation import (
+    TaskResults,
+    read_evaluation,
+    summarise,
+    write_evaluation,
+)
 from mmaml_tf.training import provenance
 from mmaml_tf.training.metrics_file import MetricsFile
 from mmaml_tf.training.run_files import read_json
@@ -88,6 +94,13 @@ def test_an_evaluation_that_is_none_says_what_is_wrong(tmp_path, text, words):
         read_evaluation(file)
     file.write_text(ROWS)
     assert read_evaluation(file)["mean"].tolist() == [1.5]
+
+
+def test_an_evaluation_that_diverged_is_read_again(tmp_path):
+    results = TaskResults(np.array([[1.0, np.nan], [2.0, np.inf]]), np.zeros(2, int), None)
+    write_evaluation(tmp_path / "evaluation.csv", summarise(results, ["all"], "mse"))
+    again = read_evaluation(tmp_path / "evaluation.csv")
+    assert again["mean"][0] == 1.5 and np.isnan(again["mean"][1]) and np.isnan(again["ci95"][1])
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"command": "python"}]', "[{"])

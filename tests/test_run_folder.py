@@ -124,6 +124,9 @@ def test_a_folder_for_results_must_be_empty_or_our_own(tmp_path):
     for _ in range(2):  # from then on it is known
         with output.claimed_for("a"):
             output.evaluation_file.write_text("ours")
+    with pytest.raises(RunError, match=r"u holds what was made of another run \(a\)"):
+        with output.claimed_for("b"):
+            pytest.fail("claimed")
     file = tmp_path / "file"
     file.write_text("text")
     with pytest.raises(RunError, match="is a file, not a folder"):

@@ -32,6 +32,24 @@ def test_a_function_becomes_batches_of_tasks():
     assert not np.any(other.query.x == batch.query.x)
 
 
+def test_of_several_functions_each_is_a_mode():
+    def constant(seed):
+        x = line(seed)[0]
+        return x, np.ones_like(x)
+
+    (batch,) = first(tasks.from_function([line, constant], num_tasks=4, num_shots=2))
+    (lines,) = first(tasks.from_function(line, num_tasks=2, num_shots=2))
+    assert batch.mode.tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(batch.query.y[:2], lines.query.y)
+    np.testing.assert_array_equal(batch.query.y[2:], np.ones([2, 5, 1]))
+    assert not np.any(batch.query.x[:2] == batch.query.x[2:])
+    with pytest.raises(ValueError, match="num_tasks=3: must be a multiple of the 2 modes"):
+        tasks.from_function([line, constant], num_tasks=3, num_shots=2)
+    short = lambda seed: tuple(part[:5] for part in line(seed))  # noqa: E731
+    with pytest.raises(ValueError, match="functions return different shapes"):
+        tasks.from_function([line, short], num_tasks=4, num_shots=2)
+
+
 @pytest.mark.parametrize(
     ("sample", "words"),
     [

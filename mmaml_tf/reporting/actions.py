@@ -14,7 +14,7 @@ from mmaml_tf.devices.agreement import require_agreement
 from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.reporting import figures
 from mmaml_tf.reporting.domain import Domain
-from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
+from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, write_evaluation
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
@@ -87,7 +87,7 @@ def _evaluate(
     origin = provenance.origin(learner) | {"iteration": iteration, "config": asdict(domain.config)}
     results = domain.evaluate(learner)
     table = domain.summarise(results)
-    write_atomically(output.evaluation_file, table.to_csv(index=False))
+    write_evaluation(output.evaluation_file, table)
     write_atomically(output.evaluation_origin_file, json.dumps(origin, indent=1) + "\n")
     print(steps_table(table).to_string())
     for name, figure in domain.run_figures(learner, results, metrics).items():

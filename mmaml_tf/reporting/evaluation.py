@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from mmaml_tf.learners.losses import TaskLoss
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import TaskBatch
-from mmaml_tf.training.run_files import RunFileError, read_rows
+from mmaml_tf.training.run_files import RunFileError, read_rows, write_atomically
 
 # The step of rows that say what a modulated learner does before its modulation.
 BEFORE_MODULATION = -1
@@ -126,6 +126,11 @@ def read_evaluation(file: Path) -> pd.DataFrame:
     if any(row["ci95"] < 0 for row in rows):  # of tasks that diverged it is NaN
         raise RunFileError(f"{file} has a ci95 below 0")
     return pd.DataFrame(rows)
+
+
+def write_evaluation(file: Path, table: pd.DataFrame) -> None:
+    """Writes an evaluation.csv; what diverged is nan."""
+    write_atomically(file, table.to_csv(index=False, na_rep="nan"))
 
 
 def step_name(step: int) -> str:
