@@ -76,7 +76,7 @@ def domains() -> dict[str, Registration]:
     def regression(mixture: Mixture) -> Registration:
         modes = tuple(mixture.mode_names)
         return Registration(
-            config=functools.partial(flags.regression.config, modes),
+            config=functools.partial(flags.regression.config, modes, mixture.settings),
             config_type=RegressionConfig,
             domain=lambda config: RegressionDomain(
                 config, replace(mixture, noise_stddev=config.noise_stddev)

@@ -40,7 +40,8 @@ BESIDE = "maml"
 def regression(name: str, method: str) -> FewShotDomain:
     """A mixture of function families, by its name."""
     mixture = MIXTURES[name]
-    settings = regression_config.paper_settings(name, method, tuple(mixture.mode_names))
+    modes = tuple(mixture.mode_names)
+    settings = regression_config.paper_settings(name, method, modes, mixture.settings)
     if method == BESIDE:
         settings |= dict(fast_weights="materialised")
     return RegressionDomain(RegressionConfig(**settings), mixture)

@@ -1,8 +1,8 @@
 """Task distribution p(T) of the regression domains: mixtures of function families."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import tensorflow as tf
 
@@ -22,11 +22,14 @@ class Mixture:
       families: the modes.
       noise_stddev: standard deviation of the Gaussian noise on every y, support and query.
       inputs: distribution of x.
+      settings: defaults of the domain's flags, where they are not
+        `mmaml_tf.regression.config.paper_settings`.
     """
 
     families: Sequence[Family]
     noise_stddev: float = 0.3
     inputs: Uniform = field(default=Uniform(-5.0, 5.0))
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mode_names(self) -> list[str]:
@@ -161,9 +164,22 @@ class ToldMixture:
         return tf.concat([x, tf.repeat(parameters, x.shape[1], 1)], -1)
 
 
-# [MuMoMAML] Table 1, and the five modes of the follow-up. The plain sinusoid is [MAML]'s.
+# [MAML] 5.1.
+PLAIN_SINUSOID = dict(
+    inner_steps=1,
+    inner_lr=0.01,
+    eval_steps=10,
+    num_shots=10,
+    num_queries=10,
+    eval_queries=10,
+    hidden_units=(40, 40),
+    noise_stddev=0.0,
+    bias_transformation_size=0,
+    meta_clip_norm=None,
+)
+# [MuMoMAML] Table 1, and the five modes of the follow-up.
 MIXTURES = {
-    "sinusoid": Mixture([SINUSOID]),
+    "sinusoid": Mixture([SINUSOID], settings=PLAIN_SINUSOID),
     "regression_2mode": Mixture([SINUSOID, LINEAR]),
     "regression_3mode": Mixture([SINUSOID, LINEAR, QUADRATIC]),
     "regression_5mode": Mixture([SINUSOID, LINEAR, QUADRATIC, TANH, ABS]),

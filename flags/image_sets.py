@@ -3,7 +3,7 @@
 from absl import flags as absl_flags
 
 from flags import classification, common  # noqa: F401
-from flags.image_sets_config import ImageSetsConfig, paper_settings, quick_settings
+from flags.image_sets_config import QUICK, ImageSetsConfig, paper_settings
 
 common.settings(
     common.define_paths(
@@ -31,5 +31,5 @@ def config(domain: str, method: str, preset: str) -> ImageSetsConfig:
     shaping = {name: chosen[name] for name in ("num_ways", "num_shots") if name in chosen}
     settings = paper_settings(method, chosen.get("image_sets", ()), **shaping)
     if preset == "quick":
-        settings |= quick_settings(method)
+        settings = ImageSetsConfig.changed(settings, QUICK)
     return ImageSetsConfig(**(settings | chosen))

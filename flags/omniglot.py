@@ -3,7 +3,7 @@
 from absl import flags as absl_flags
 
 from flags import classification, common  # noqa: F401
-from flags.omniglot_config import OmniglotConfig, paper_settings, quick_settings
+from flags.omniglot_config import QUICK, OmniglotConfig, paper_settings
 
 common.settings(
     common.define_path(
@@ -28,5 +28,5 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
     }
     settings = paper_settings(method, **shaping)
     if preset == "quick":
-        settings |= quick_settings(method)
+        settings = OmniglotConfig.changed(settings, QUICK)
     return OmniglotConfig(**(settings | chosen))

@@ -7,7 +7,7 @@ from absl import flags as absl_flags
 
 from flags import common
 from mmaml_tf.config import ConfigError
-from mmaml_tf.rl.config import RlConfig, paper_settings, quick_settings
+from mmaml_tf.rl.config import QUICK, RlConfig, paper_settings
 
 common.settings(
     absl_flags.DEFINE_string(
@@ -55,7 +55,7 @@ def config(
     """
     settings = paper_settings(domain, method, modes, own(method)) | dict(reward=rewards[0])
     if preset == "quick":
-        settings |= quick_settings(method)
+        settings = RlConfig.changed(settings, QUICK)
     settings |= common.given(RlConfig)
     if settings["reward"] not in rewards:
         known = ", ".join(reward for reward in rewards if reward) or "one reward"

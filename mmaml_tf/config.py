@@ -6,7 +6,7 @@ Field names are flag names; a domain adds its own fields in a subclass.
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from mmaml_tf import encoders, methods
@@ -28,6 +28,8 @@ def shown(value: Any) -> str:
 LIMIT = 2**31
 # The numbers that float32, in which all is computed, holds without loss of digits.
 SMALLEST, LARGEST = 2.0**-126, 2.0**127
+# Of a method that is not trained: its one iteration changes nothing.
+UNTRAINED = dict(iterations=1, log_every=1, checkpoint_every=1)
 # Inner steps stand one by one in the graph.
 MAX_STEPS = 1_000
 
@@ -155,7 +157,13 @@ class RunConfig:
         """
         cls.for_method(settings)  # which knows the method, or raises
         method = methods.of(cls.KIND)[settings["method"]]
-        return cls.for_method({**settings, **method.published_for(cls.DATA, settings)})
+        return cls.for_method(cls.changed(settings, method.published_for(cls.DATA, settings)))
+
+    @classmethod
+    def changed(cls, settings: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings with changes, but not of how long a method trains that does not."""
+        is_trained = methods.of(cls.KIND)[settings["method"]].is_trained
+        return {**settings, **changes, **({} if is_trained else UNTRAINED)}
 
     @classmethod
     def for_method(cls, settings: dict[str, Any]) -> dict[str, Any]:

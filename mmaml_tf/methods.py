@@ -29,11 +29,13 @@ class Method:
         GROUPS).
       published: by a config's DATA, what of a domain's settings is the method's own: its paper's,
         or chosen; or a function that makes it of the domain's.
+      is_trained: whether its iterations change anything.
     """
 
     learner: Any
     settings: frozenset[str]
     published: Mapping[str, Published]
+    is_trained: bool = True
 
     def published_for(self, data: str, settings: Settings) -> Settings:
         """The method's own settings where the domain's are these."""
@@ -75,6 +77,7 @@ def register(
     *kinds: str,
     settings: Iterable[str] | None = None,
     published: Mapping[str, Published] | None = None,
+    is_trained: bool | None = None,
 ) -> Callable[[Learner], Learner]:
     """Makes a learner the method `name` of domains of these kinds.
 
@@ -83,12 +86,14 @@ def register(
       *kinds: of domains: "regression", "classification", "rl".
       settings: see `Method`; by default what the learner's class says in SETTINGS.
       published: likewise, in PUBLISHED.
+      is_trained: likewise, in `is_trained`.
     """
 
     def add(learner: Learner) -> Learner:
         own = getattr(learner, "SETTINGS", ()) if settings is None else settings
         defaults = getattr(learner, "PUBLISHED", {}) if published is None else published
-        METHODS.add(name, kinds, Method(learner, frozenset(own), defaults))
+        trained = getattr(learner, "is_trained", True) if is_trained is None else is_trained
+        METHODS.add(name, kinds, Method(learner, frozenset(own), defaults, trained))
         return learner
 
     return add

@@ -99,11 +99,6 @@ class ClassificationConfig(FewShotConfig):
         self.require_one_of("task_batching", TASK_BATCHINGS)
         self.require_one_of("bn_statistics", BN_STATISTICS)
         self.require_widths("filters", "64,64,64,64")
-        self.require(
-            "inner_clip_value",
-            self.inner_clip_value is None,
-            f"not a setting of --domain={self.domain}; use --inner_clip_norm",
-        )
 
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """Images of a batch of tasks, activations, and the largest kernels."""

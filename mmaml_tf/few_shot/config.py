@@ -5,8 +5,6 @@ import dataclasses
 from mmaml_tf.config import RunConfig
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
-# Settings of a method that does not train: its one iteration changes nothing.
-UNTRAINED = dict(iterations=1, log_every=1, checkpoint_every=1)
 # Settings of single methods, the same in all supervised domains.
 METHOD_DEFAULTS = dict(
     learned_rates=False,

@@ -5,7 +5,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.few_shot.config import UNTRAINED
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.methods import register
@@ -48,11 +47,8 @@ class Oracle(Pretrained):
 class Random(Pretrained):
     """An untrained network, fine-tuned: what gradient steps do without a prior."""
 
-    PUBLISHED = {
-        "regression": UNTRAINED,
-        "omniglot": UNTRAINED | dict(eval_steps=15),  # as `finetune`
-        "image_sets": UNTRAINED,
-    }
+    PUBLISHED = {"omniglot": dict(eval_steps=15)}  # as `finetune`
+    is_trained = False
 
     def train_step(self, batch: TaskBatch) -> dict[str, Any]:
         """Counts the iteration."""

@@ -33,7 +33,7 @@ class MuMoMAML(GradientBased):
     # The 90th to 99th percentile of a trained learner's gradient norms at the first inner step
     # (benchmarks/percentiles.py). The follow-up's code clamps each element to +-10 instead. That
     # needs the gradients multiplied out, at half the speed, so it is a flag here
-    # (--inner_clip_value=10 --fast_weights=materialised --inner_clip_norm=0). Without a limit an
+    # (--inner_clip_value=10 --inner_clip_norm=0). Without a limit an
     # inner loop diverged after 14,456 iterations.
     PUBLISHED = {"regression": dict(inner_clip_norm=100.0)}
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
-from mmaml_tf.few_shot.config import METHOD_DEFAULTS, UNTRAINED, FewShotConfig
+from mmaml_tf.few_shot.config import METHOD_DEFAULTS, FewShotConfig
+from mmaml_tf.learners.options import FAST_WEIGHTS
 
-WEIGHT_FORMS = ("auto", "materialised")
 # Evaluation tasks per call at most, to bound the memory it takes.
 EVALUATION_BATCH = 600
 
@@ -47,12 +48,7 @@ class RegressionConfig(FewShotConfig):
         self.require("noise_stddev", 0 <= self.noise_stddev < 1e6, "must be 0 or more, below 1e6")
         self.require_widths("hidden_units", "100,100,100")
         if self.fast_weights is not None:
-            self.require_one_of("fast_weights", WEIGHT_FORMS)
-        self.require(
-            "inner_clip_value",
-            self.inner_clip_value is None or self.fast_weights == "materialised",
-            "elementwise clipping needs --fast_weights=materialised (or use --inner_clip_norm)",
-        )
+            self.require_one_of("fast_weights", FAST_WEIGHTS)
         self.require("modes", len(self.modes) > 0, "a mixture has one or more")
         for field in ("meta_batch_size", "eval_tasks"):
             self.require(
@@ -80,8 +76,10 @@ class RegressionConfig(FewShotConfig):
         }
 
 
-def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str, Any]:
-    """The paper's settings ([MuMoMAML] 4.1, [2019 code]; the sinusoid: [MAML] 5.1).
+def paper_settings(
+    domain: str, method: str, modes: tuple[str, ...], own: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The paper's settings ([MuMoMAML] 4.1, [2019 code]), and what is `own` to the domain.
 
     MAML's inner gradients have no limit, as in the follow-up's code; others say theirs
     themselves.
@@ -119,27 +117,11 @@ def paper_settings(domain: str, method: str, modes: tuple[str, ...]) -> dict[str
         encoder_units=40,
         fast_weights="auto",
     )
-    if domain == "sinusoid":
-        settings |= dict(
-            inner_steps=1,
-            inner_lr=0.01,
-            eval_steps=10,
-            num_shots=10,
-            num_queries=10,
-            eval_queries=10,
-            hidden_units=(40, 40),
-            noise_stddev=0.0,
-            bias_transformation_size=0,
-            meta_clip_norm=None,
-        )
-    settings = RegressionConfig.published(settings)
+    settings = RegressionConfig.published(settings | dict(own or {}))
     if settings["modulation"] is not None or settings["context_size"] is not None:
         settings |= dict(bias_transformation_size=0)
     return settings
 
 
-def quick_settings(method: str) -> dict[str, Any]:
-    """What `--preset=quick` changes: a few minutes on two cores."""
-    return dict(eval_tasks=6_000) | (
-        UNTRAINED if method == "random" else dict(iterations=10_000, checkpoint_every=1_000)
-    )
+# What `--preset=quick` changes: a few minutes on two cores.
+QUICK = dict(iterations=10_000, checkpoint_every=1_000, eval_tasks=6_000)

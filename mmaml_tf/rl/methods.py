@@ -70,13 +70,12 @@ LEARNED_RATES = PLAIN._replace(build=functools.partial(meta_policy, learned_rate
 ADAPTED = ("inner_loop", "inner_steps", "eval_steps", "meta_update")
 FINE_TUNED = ("inner_loop", "eval_steps")
 WITHOUT_STEPS = {"rl": dict(inner_steps=0)}
-UNTRAINED = {"rl": dict(inner_steps=0, iterations=1)}
 
 register("maml", "rl", settings=ADAPTED)(PLAIN)
 register("mumomaml", "rl", settings=[*ADAPTED, "learned_rates", "modulation"])(PLAIN)
 register("pretrained", "rl", settings=[*FINE_TUNED, "meta_update"], published=WITHOUT_STEPS)(PLAIN)
 register("oracle", "rl", settings=["meta_update"])(PLAIN._replace(observes_goal=True))
-register("random", "rl", settings=FINE_TUNED, published=UNTRAINED)(PLAIN)
+register("random", "rl", settings=FINE_TUNED, published=WITHOUT_STEPS, is_trained=False)(PLAIN)
 register("modulation", "rl", settings=["meta_update", "modulation"])(PLAIN)
 register("meta_sgd", "rl", settings=ADAPTED)(LEARNED_RATES)
 register("context", "rl", settings=[*ADAPTED, "context"])(PLAIN)
