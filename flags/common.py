@@ -190,6 +190,9 @@ settings(
     absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
     absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
     absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),
+    absl_flags.DEFINE_float(
+        "cosine_scale", None, "Where matching's learned factor starts; 0 for plain cosines."
+    ),
     absl_flags.DEFINE_integer(
         "num_shots", None, "K, support points per task (images per class in classification)."
     ),

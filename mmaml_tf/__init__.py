@@ -23,8 +23,8 @@ elif (backend := sys.modules["keras"].config.backend()) != "tensorflow":
         "KERAS_BACKEND=tensorflow, or import mmaml_tf before keras"
     )
 
-# Public names and where they are: imported when first used, so that settings and errors, which
-# need no TensorFlow, come fast.
+# Public names and where they are: imported when first used, so that errors and --help need not wait
+# for what they do not use.
 _NAMES = {
     "MAML": "learners.maml",
     "MultiMAML": "learners.multi_maml",

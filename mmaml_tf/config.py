@@ -1,6 +1,7 @@
-"""What a run is, as one frozen dataclass, checked once. Free of TensorFlow, so errors come fast.
+"""What a run is, as one frozen dataclass, checked once.
 
-Field names are flag names; a domain adds its own fields in a subclass.
+Field names are flag names; a domain adds its own fields in a subclass. TensorFlow is imported only
+when one is made, for the methods that its method is looked up among.
 """
 
 import dataclasses

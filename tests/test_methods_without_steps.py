@@ -100,18 +100,23 @@ def test_prototypes_by_distance_are_the_linear_form(float64):
         )
 
 
-def test_matching_weights_sum_to_one(float64):
-    learner, batch = classifier(mm.MatchingNetworks), omniglot_fixture.make_batch(num_shots=2)
+@pytest.mark.parametrize("scale", [None, 3.0])
+def test_matching_weights_sum_to_one(float64, scale):
+    learner = classifier(mm.MatchingNetworks, cosine_scale=scale)
+    factor = 1.0 if scale is None else float(learner.scale)
+    batch = omniglot_fixture.make_batch(num_shots=2)
     support, queries = learner.network(batch.support.x), learner.network(batch.query.x)
-    weights = learner.attention(support, queries).numpy()
+    weights = tf.nn.softmax(learner.similarity(support, queries)).numpy()
     np.testing.assert_allclose(weights.sum(-1), 1, **SAME)
     task, query = 1, 2
     units = [part / np.linalg.norm(part) for part in support[task].numpy()]
     cosines = units @ (queries[task, query].numpy() / np.linalg.norm(queries[task, query]))
-    np.testing.assert_allclose(weights[task, query], tf.nn.softmax(cosines), **SAME)
+    np.testing.assert_allclose(weights[task, query], tf.nn.softmax(factor * cosines), **SAME)
     logs = learner.after_each_step(batch.support, batch.query.x).predictions[0]
     np.testing.assert_allclose(np.exp(logs).sum(-1), 1, **SAME)
     np.testing.assert_allclose(tf.nn.softmax(logs), np.exp(logs), **SAME)
+    members = weights[task, query][batch.support.y[task].numpy() == 1]
+    np.testing.assert_allclose(np.exp(logs[task, query, 1]), members.sum(), **SAME)
 
 
 def test_heads_that_do_not_divide_the_width():

@@ -17,6 +17,7 @@ METHOD_DEFAULTS = dict(
     width=64,
     depth=4,
     heads=4,
+    cosine_scale=10.0,
 )
 LR_SCHEDULES = ("constant", "cosine", "linear")
 
@@ -43,6 +44,7 @@ class FewShotConfig(RunConfig):
       inner_batch_size: points (images) of each of its steps.
       eval_batch_size: of each of its steps at evaluation; None for as many.
       width, depth, heads: of a transformer: of its tokens, how many blocks, of each attention.
+      cosine_scale: where the factor on matching networks' cosines starts; None for none.
       context_size: numbers (or channels of an image) that a context vector appends to an input.
     """
 
@@ -67,6 +69,7 @@ class FewShotConfig(RunConfig):
     width: int | None = None
     depth: int | None = None
     heads: int | None = None
+    cosine_scale: float | None = None
 
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr"),
@@ -81,10 +84,12 @@ class FewShotConfig(RunConfig):
         ),
         "mini_batches": ("inner_optimizer", "inner_batch_size"),
         "transformer": ("width", "depth", "heads"),
+        "cosines": (),
     }
     OPTIONAL = {
         "inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps"),
         "mini_batches": ("eval_batch_size",),
+        "cosines": ("cosine_scale",),
     }
     RESUMABLE = (*RunConfig.RESUMABLE, "jit_compile")
     EVALUATION = (
@@ -98,7 +103,7 @@ class FewShotConfig(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("meta_lr")
-        self.require_limits("meta_clip_norm", "meta_clip_value")
+        self.require_limits("meta_clip_norm", "meta_clip_value", "cosine_scale")
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)

@@ -47,7 +47,8 @@ class InContext(WithoutSteps):
     as they are (transformer neural processes without attention among targets, Nguyen & Grover 2022,
     arXiv:2207.04179; prior-data fitted networks, Mueller et al. 2022, arXiv:2112.10510).
 
-    The order of the support points does not matter, nor do other queries.
+    The order of the support points does not matter, nor do other queries, unless batch norm in the
+    model makes them depend on one another.
 
     Args:
       model: embeds an input x.

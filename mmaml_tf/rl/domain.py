@@ -29,8 +29,8 @@ from mmaml_tf.training.run_folder import RunFolder
 
 METRIC = "return"
 LABEL = "mean return"
-# The best training return picks the model ([MAML]), as the mean over this many logging intervals:
-# one batch of tasks says little (choice).
+# The best training return picks the model ([MAML]), as it is after the update that followed. The
+# mean over so many logging intervals decides: one batch of tasks says little (choice).
 PICKED_BY = 5
 # Tasks (half of each mode) and rollouts whose positions an evaluation keeps for the figures.
 FIGURE_TASKS, FIGURE_ROLLOUTS = 4, 5
