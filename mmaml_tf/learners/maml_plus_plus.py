@@ -70,6 +70,8 @@ class MAMLPlusPlus(GradientBased):
         "image_sets": lambda settings: dict(
             iterations=50_000,
             meta_batch_size=2 * max(1, len(settings["modes"])),
+            inner_lr=0.01,
+            meta_clip_value=10.0,
             lr_schedule="cosine",
             multi_step_iterations=7_500,
             eval_steps=5,
