@@ -57,6 +57,7 @@ class RunConfig:
       eval_tasks: fresh tasks that the trained learner is evaluated on.
       eval_seed: of those tasks; the same for every method, so that all meet the same tasks.
       learned_rates: meta-learn a rate per weight; None for methods that have no such choice.
+      encoder: task encoder, by registered name; None for methods without.
     """
 
     domain: str
@@ -75,6 +76,7 @@ class RunConfig:
     eval_tasks: int
     eval_seed: int
     learned_rates: bool | None = False
+    encoder: str | None = None
 
     # A config.json with other keys is of another version: refused (pydantic reads this).
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -83,7 +85,7 @@ class RunConfig:
     # By what name methods say which of the settings are their own for it.
     DATA: ClassVar[str] = ""
     # Settings that not every method has, by the group that a method names.
-    GROUPS: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("modulation",)}
+    GROUPS: ClassVar[dict[str, tuple[str, ...]]] = {"modulation": ("modulation", "encoder")}
     # Those of a group whose value None says "none", so that a method with the group may have it.
     OPTIONAL: ClassVar[dict[str, tuple[str, ...]]] = {}
     # Settings of earlier versions, with the only value that they had.
@@ -120,7 +122,7 @@ class RunConfig:
             from mmaml_tf.layers.modulation import MODULATIONS  # which needs TensorFlow
 
             self.require_one_of("modulation", list(MODULATIONS))
-        if getattr(self, "encoder", None) is not None:
+        if self.encoder is not None:
             self.require_one_of("encoder", list(encoders.of(self.KIND)))
         for field in ("iterations", "meta_batch_size", "log_every", "checkpoint_every"):
             self.require_at_least(field, 1)

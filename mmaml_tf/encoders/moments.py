@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mmaml_tf.encoders import register
-from mmaml_tf.encoders.trajectories import TrajectoryEncoder
+from mmaml_tf.encoders.trajectories import TrajectoryEncoder, damped
 
 
 @register("moments", "rl")
@@ -29,8 +29,4 @@ class MomentEncoder(TrajectoryEncoder):
         deviation = tf.sqrt(tf.reduce_sum(share * centred**2, -2) + 1e-6)
         covariance = tf.reduce_sum(share * centred[..., :-1] * centred[..., -1:], -2)
         correlation = covariance / (deviation[..., :-1] * deviation[..., -1:])
-        return tf.concat([_damped(mean), _damped(deviation), correlation], -1)
-
-
-def _damped(x: tf.Tensor) -> tf.Tensor:
-    return tf.sign(x) * tf.math.log1p(tf.abs(x))
+        return tf.concat([damped(mean), damped(deviation), correlation], -1)

@@ -54,5 +54,10 @@ class TrajectoryEncoder(keras.layers.Layer):
         return v
 
 
+def damped(x: tf.Tensor) -> tf.Tensor:
+    """sign(x) log(1 + |x|): what may be of any size, in the range of a network's inputs."""
+    return tf.sign(x) * tf.math.log1p(tf.abs(x))
+
+
 def _two_layers(units: int) -> list[keras.layers.Dense]:
     return [keras.layers.Dense(units, activation="relu"), keras.layers.Dense(units)]

@@ -29,8 +29,6 @@ class RlConfig(RunConfig):
       gae_lambda: lambda of generalised advantage estimation.
       hidden_units: widths of the policy's hidden layers, GRUs of a method that remembers.
       encoder_units: width of the task encoder and of v.
-      encoder: task encoder, by registered name: "moments" of a trajectory, a "gru" over it, as
-        published, or another.
       max_kl: TRPO's limit on the mean divergence of the adapted policies.
       cg_iterations: of conjugate gradients.
       cg_damping: added to the curvature's diagonal.
@@ -49,7 +47,6 @@ class RlConfig(RunConfig):
     gae_lambda: float
     hidden_units: tuple[int, ...]
     encoder_units: int | None
-    encoder: str | None
     max_kl: float | None
     cg_iterations: int | None
     cg_damping: float | None

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.encoders.long_gru import LongGRU
+from mmaml_tf.encoders.trajectories import damped
 from mmaml_tf.networks.models import gaussian_policy
 from mmaml_tf.rl.trials import States
 
@@ -43,7 +44,7 @@ class RecurrentPolicy(keras.layers.Layer):
 
     def step(self, inputs: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
         """One step: [rows, in] and states -> means and log sigmas [rows, 2 act] and states."""
-        h, following = _damped(inputs), []
+        h, following = damped(inputs), []
         for layer, state in zip(self.grus, states, strict=True):
             h, _ = layer.cell(h, [state])
             following.append(h)
@@ -54,12 +55,8 @@ class RecurrentPolicy(keras.layers.Layer):
 
         States pass by the steps that are not live [rows, T].
         """
-        h = _damped(inputs)
+        h = damped(inputs)
         for layer in self.grus:
             h = layer(h, mask=live)
         outputs = self.head(tf.reshape(h, [-1, h.shape[-1]]))
         return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:2], outputs.shape[1:]], 0))
-
-
-def _damped(x: tf.Tensor) -> tf.Tensor:
-    return tf.sign(x) * tf.math.log1p(tf.abs(x))
