@@ -36,7 +36,7 @@ FLAG_MODULES = tuple(
 
 def choices() -> str:
     """What is registered, for --help: a user's own, too."""
-    from mmaml_tf import encoders, methods
+    from mmaml_tf import encoders, methods, networks
     from mmaml_tf.layers.modulation import MODULATIONS
 
     domains = registry.domains()
@@ -47,6 +47,7 @@ def choices() -> str:
         lines.append(f"  {named}: {', '.join(methods.of(kind))}")
     for kind in dict.fromkeys(kinds.values()):
         lines.append(f"--encoder in {kind}: {', '.join(encoders.of(kind))}")
+    lines.append(f"--network in classification: {', '.join(networks.of('classification'))}")
     lines.append(f"--modulation: {', '.join(MODULATIONS)}")
     return "\n".join(lines)
 

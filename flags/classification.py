@@ -3,12 +3,11 @@
 from absl import flags as absl_flags
 
 from flags import common
-from mmaml_tf.classification.config import NETWORKS
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 
 common.settings(
     absl_flags.DEFINE_integer("num_ways", None, "N, classes per task."),
-    absl_flags.DEFINE_enum("network", None, NETWORKS, "Base network; mlp has no convolutions."),
+    absl_flags.DEFINE_string("network", None, "Base network (see below)."),
     common.define_widths("filters", "Channels of the base network: 64,64,64,64."),
     common.define_widths("encoder_filters", "Channels of the task encoder."),
     absl_flags.DEFINE_integer("embedding_units", None, "Width of the task embedding."),
@@ -27,3 +26,6 @@ common.settings(
     absl_flags.DEFINE_integer("split_seed", None, "Of the random split of the classes."),
     absl_flags.DEFINE_integer("validation_tasks", None, "Tasks per validation."),
 )
+
+# Settings that others depend on by default.
+SHAPING = ("num_ways", "num_shots", "network")

@@ -2,7 +2,8 @@
 
 from absl import flags as absl_flags
 
-from flags import classification, common  # noqa: F401
+from flags import common
+from flags.classification import SHAPING
 from flags.image_sets_config import QUICK, ImageSetsConfig, paper_settings
 
 common.settings(
@@ -28,7 +29,7 @@ def config(domain: str, method: str, preset: str) -> ImageSetsConfig:
       ConfigError: naming the flag, its value and what is allowed.
     """
     chosen = common.given(ImageSetsConfig)
-    shaping = {name: chosen[name] for name in ("num_ways", "num_shots") if name in chosen}
+    shaping = {name: chosen[name] for name in SHAPING if name in chosen}
     settings = paper_settings(method, chosen.get("image_sets", ()), **shaping)
     if preset == "quick":
         settings = ImageSetsConfig.changed(settings, QUICK)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from mmaml_tf.classification.config import ClassificationConfig
+from mmaml_tf.classification.config import ClassificationConfig, widths
 from mmaml_tf.config import ConfigError
 from mmaml_tf.few_shot.config import METHOD_DEFAULTS
 
@@ -71,7 +71,11 @@ class ImageSetsConfig(ClassificationConfig):
 
 
 def paper_settings(
-    method: str, image_sets: tuple[str, ...], num_ways: int = 5, num_shots: int = 1
+    method: str,
+    image_sets: tuple[str, ...],
+    num_ways: int = 5,
+    num_shots: int = 1,
+    network: str = "max_pool",
 ) -> dict[str, Any]:
     """[MAML]'s settings for miniImageNet (A.1 and its code); the encoder's, of [2019 code].
 
@@ -109,8 +113,8 @@ def paper_settings(
         num_queries=num_queries,
         eval_queries=num_queries,
         eval_steps=10,
-        network="max_pool",
-        filters=(32, 32, 32, 32),
+        network=network,
+        filters=widths(network, (32, 32, 32, 32)),
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,

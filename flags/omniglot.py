@@ -2,7 +2,8 @@
 
 from absl import flags as absl_flags
 
-from flags import classification, common  # noqa: F401
+from flags import common
+from flags.classification import SHAPING
 from flags.omniglot_config import QUICK, OmniglotConfig, paper_settings
 
 common.settings(
@@ -23,9 +24,7 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
       ConfigError: naming the flag, its value and what is allowed.
     """
     chosen = common.given(OmniglotConfig)
-    shaping = {
-        name: chosen[name] for name in ("num_ways", "num_shots", "network") if name in chosen
-    }
+    shaping = {name: chosen[name] for name in SHAPING if name in chosen}
     settings = paper_settings(method, **shaping)
     if preset == "quick":
         settings = OmniglotConfig.changed(settings, QUICK)

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Any, Self
 
-from mmaml_tf.classification.config import ClassificationConfig
+from mmaml_tf.classification.config import ClassificationConfig, widths
 from mmaml_tf.few_shot.config import METHOD_DEFAULTS
 
 DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
@@ -85,7 +85,7 @@ def paper_settings(
         eval_queries=num_shots,
         eval_steps=3,
         network=network,
-        filters=(256, 128, 64, 64) if network == "mlp" else (64, 64, 64, 64),
+        filters=widths(network, (64, 64, 64, 64)),
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,

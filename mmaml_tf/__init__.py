@@ -54,6 +54,7 @@ _MODULES = {
     "losses": "learners.losses",
     "methods": "methods",
     "encoders": "encoders",
+    "networks": "networks",
     "modulation": "layers.modulation",
 }
 

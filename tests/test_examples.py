@@ -31,7 +31,7 @@ def blocks(file):
 README = blocks("README.md")
 SERVING = [code for code in README + blocks("pretrained/README.md") if "saved_model.load" in code]
 LIBRARY, *EXTENSIONS = [code for code in README if code not in SERVING]
-MODEL, DATA, METHOD, ENCODER, MODULATION, RULE, ENVIRONMENT, DOMAIN = EXTENSIONS
+MODEL, NETWORK, DATA, METHOD, ENCODER, MODULATION, RULE, ENVIRONMENT, DOMAIN = EXTENSIONS
 
 
 def run(code, **names):
@@ -101,6 +101,15 @@ def test_the_readmes_model_learns_from_the_readmes_data():
     adapted = trained(learner, made["episodes"]).adapt(*episode.support)
     assert adapted.predict(episode.query.x).shape == (16, 5, 5)
     assert next(iter(made["curves"])).support.x.shape == (50, 5, 1)
+
+
+def test_the_readmes_network_is_a_choice():
+    try:
+        run(NETWORK)
+        build = mm.networks.of("classification")["wide"].build
+    finally:
+        mm.networks.NETWORKS.remove("wide")
+    assert build((4, 4, 1), 3, (8,), True).output_shape == (None, 3)
 
 
 def test_the_readmes_method_does_not_adapt_the_last_layer():

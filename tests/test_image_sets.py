@@ -4,6 +4,7 @@ import json
 import re
 import zipfile
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from data.image_files import LabelledFiles
 from data.image_sets import load
 from data.image_tasks import ImageSetTasks
 from flags.image_sets_config import ImageSetsConfig, paper_settings
+from mmaml_tf import networks
 from mmaml_tf.classification import domain
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
@@ -145,6 +147,24 @@ def test_a_validation_counts_as_many_tasks_of_each_set(sets, monkeypatch):
     )
     own = domain.ClassificationDomain(ImageSetsConfig(**settings), tasks(sets))
     assert float(own.validation(own.build_learner()).score()) == 0.5
+
+
+def test_a_network_of_ones_own(sets):
+    @networks.register("flat", "classification", filters=(5,))
+    def flat(image_shape, num_classes, filters, scale_shift):
+        layers = [keras.Input(image_shape), keras.layers.Flatten()]
+        return keras.Sequential([*layers, *map(keras.layers.Dense, (*filters, num_classes))])
+
+    try:
+        settings = paper_settings("maml", ("photos", "signs"), num_ways=2, network="flat")
+        config = ImageSetsConfig(**settings | dict(image_size=SIZE, num_queries=1))
+        assert config.filters == (5,) and config.label == "photos+signs-maml-flat-2way-1shot"
+        learner = domain.ClassificationDomain(config, tasks(sets)).build_learner()
+        assert [layer.units for layer in learner.network.model.layers[1:]] == [5, 2]
+    finally:
+        networks.NETWORKS.remove("flat")
+    with pytest.raises(ConfigError, match="--network=flat: choose from conv, max_pool, mlp"):
+        ImageSetsConfig(**settings)
 
 
 def tasks(sets, rotated=()):

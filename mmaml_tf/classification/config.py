@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mmaml_tf import networks
 from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
-
-NETWORKS = ("conv", "mlp", "max_pool")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,8 @@ class ClassificationConfig(FewShotConfig):
       num_ways: N, classes per task.
       eval_steps: gradient steps in validation and in the exported model, too. An evaluation reports
         every step up to 10, or up to this number if it is larger.
-      network: "conv" with strides, "max_pool" with pooling, or "mlp" without convolutions.
+      network: base network, by registered name: "conv" with strides, "max_pool" with pooling, "mlp"
+        without convolutions, or another.
       filters: channels (or units) of the base network's blocks.
       encoder: task encoder, by registered name.
       encoder_filters: channels of the task encoder's convolutions.
@@ -95,7 +95,7 @@ class ClassificationConfig(FewShotConfig):
                 f"must be a multiple of the {len(modes)} modes ({', '.join(modes)})",
             )
         self.require_at_least("eval_tasks", 2 * len(modes))
-        self.require_one_of("network", NETWORKS)
+        self.require_one_of("network", list(networks.of(self.KIND)))
         self.require_one_of("task_batching", TASK_BATCHINGS)
         self.require_one_of("bn_statistics", BN_STATISTICS)
         self.require_widths("filters", "64,64,64,64")
@@ -105,9 +105,7 @@ class ClassificationConfig(FewShotConfig):
         images = self.num_ways * (self.num_shots + self.num_queries)
         supports = self.meta_batch_size * self.num_ways * self.num_shots
         filters, encoder = (*self.filters, self.num_ways), self.encoder_filters or (0,)
-        base = max(self.filters)
-        if self.network != "mlp":  # pooling comes after a block's activations
-            base = self._activations(self.filters) * (4 if self.network == "max_pool" else 1)
+        base = 4 * self._activations(self.filters)  # pooling would come after them
         return super().largest_arrays() | {
             ("meta_batch_size", "num_ways"): self.meta_batch_size
             * images
@@ -140,3 +138,9 @@ class ClassificationConfig(FewShotConfig):
     def setting(self) -> str:
         """The kind of task: `5way-1shot`."""
         return f"{self.num_ways}way-{self.num_shots}shot"
+
+
+def widths(network: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """A network's widths by default: its own, or those that are usual for the data."""
+    known = networks.of(ClassificationConfig.KIND)
+    return usual if network not in known else known[network].filters or usual

@@ -11,20 +11,18 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders
+from mmaml_tf import encoders, networks
 from mmaml_tf.classification.config import ClassificationConfig
 from mmaml_tf.classification.figures import episodes
 from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
 from mmaml_tf.layers.modulation import modulation_named
 from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.networks.models import conv_net, max_pool_net, pixel_mlp
 from mmaml_tf.reporting import evaluation, figures, seeds
 from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 
-MODELS = {"conv": conv_net, "max_pool": max_pool_net, "mlp": pixel_mlp}
 METRIC = "accuracy"
 VALIDATION = "validation_accuracy"
 # Validations whose mean picks the model: the error of one is as large as what is left to gain.
@@ -77,7 +75,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
         config = self.config
         # Beside a modulation that scales and shifts, batch norm needs no scale and shift.
         modulation = None if config.modulation is None else modulation_named(config.modulation)
-        return MODELS[config.network](
+        return networks.of(config.KIND)[config.network].build(
             self.tasks.image_shape,
             None if self.learner_class.takes_embedding else config.num_ways,
             config.filters,

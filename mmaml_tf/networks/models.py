@@ -6,6 +6,7 @@ from typing import TypeAlias
 import keras
 
 from mmaml_tf.layers.appended import BiasTransformation, LogStddev
+from mmaml_tf.networks import register
 
 Initializer: TypeAlias = str | keras.initializers.Initializer
 
@@ -65,6 +66,7 @@ def gaussian_policy(
     )
 
 
+@register("conv", "classification")
 def conv_net(
     image_shape: tuple[int, int, int],
     num_classes: int | None,
@@ -94,6 +96,7 @@ def conv_net(
     )
 
 
+@register("max_pool", "classification")
 def max_pool_net(
     image_shape: tuple[int, int, int],
     num_classes: int | None,
@@ -116,6 +119,7 @@ def max_pool_net(
     )
 
 
+@register("mlp", "classification", filters=(256, 128, 64, 64))
 def pixel_mlp(
     image_shape: tuple[int, int, int],
     num_classes: int | None,
