@@ -34,15 +34,19 @@ class ListParser(absl_flags.ArgumentParser):
     Args:
       read: a value's text -> the value, or ValueError.
       named: as --help names it.
+      may_be_empty: whether an empty text is no values, not an empty one.
     """
 
-    def __init__(self, read: Callable[[str], Any], named: str):
+    def __init__(self, read: Callable[[str], Any], named: str, may_be_empty: bool = False):
         super().__init__()
         self._read = read
         self._named = named
+        self._may_be_empty = may_be_empty
 
     def parse(self, argument: str | Sequence[str]) -> tuple:
         """The values."""
+        if argument == "" and self._may_be_empty:
+            return ()
         given = argument.split(",") if isinstance(argument, str) else argument
         return tuple(self._read(value) for value in given)
 

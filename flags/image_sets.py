@@ -14,7 +14,7 @@ common.settings(
     ),
     absl_flags.DEFINE_integer("image_size", None, "Height and width that images are brought to."),
     absl_flags.DEFINE(
-        common.ListParser(str, "name,name,..."),
+        common.ListParser(str, "name,name,...", may_be_empty=True),
         "rotated_sets",
         None,
         "Names of sets whose turned classes are classes, too: omniglot.",
