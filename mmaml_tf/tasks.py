@@ -124,7 +124,15 @@ def from_function(
         )
 
     batches = [stream.batch(each, drop_remainder=True) for stream in streams]
-    return tf.data.Dataset.zip(tuple(batches)).map(batch)
+    return untuned(tf.data.Dataset.zip(tuple(batches)).map(batch))
+
+
+def untuned(tasks: tf.data.Dataset) -> tf.data.Dataset:
+    """The same stream without tf.data's tuner, which has nothing to tune in it: the tuner's thread
+    sleeps for up to a minute at a time, and the end of the stream would wait for it."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tasks.with_options(options)
 
 
 def _drawn(sample: Sample, num_shots: int, seed: int, mode: int) -> tf.data.Dataset:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import mmaml_tf as mm
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.reporting import actions
 from mmaml_tf.training import callbacks, provenance
@@ -56,6 +57,15 @@ def test_provenance_has_an_entry_per_start_that_made_iterations(tmp_path):
     assert [entry["iterations"] for entry in entries] == [20, 30]
     assert all(entry["seconds"] >= 0 and entry["command"] for entry in entries)
     assert entries[0]["versions"]["tensorflow"] == tf.__version__
+
+
+def test_the_end_need_not_wait_for_a_tuner(tmp_path, monkeypatch):
+    """Whose thread sleeps for a minute at a time, once a run is that long."""
+    streams = []
+    monkeypatch.setattr(mm.MAML, "fit", lambda self, tasks, **_: streams.append(tasks))
+    train(RunFolder(tmp_path))
+    own = mm.tasks.from_function(lambda seed: (np.zeros([4, 1]),) * 2, num_tasks=2, num_shots=2)
+    assert [tasks.options().autotune.enabled for tasks in (*streams, own)] == [False, False]
 
 
 def test_training_learns_and_seeds_matter(tmp_path):

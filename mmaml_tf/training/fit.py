@@ -1,6 +1,7 @@
 """Training with Keras's `fit`, from wherever the run folder left off."""
 
 import math
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from mmaml_tf.devices.train_function import train_function
 from mmaml_tf.errors import RunError
 from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.tasks import TaskBatch
+from mmaml_tf.tasks import TaskBatch, untuned
 from mmaml_tf.training.best_checkpoint import BestCheckpoint
 from mmaml_tf.training.callbacks import (
     KeepBest,
@@ -133,8 +134,8 @@ def train(
         return workers.share(sample(iteration))
 
     # A GPU's steps take less time than one thread needs to draw their tasks.
-    drawn_at_once = tf.data.AUTOTUNE if execution.has_gpu() else None
-    tasks = iterations.map(share, drawn_at_once).prefetch(2)
+    drawn_at_once = os.cpu_count() if execution.has_gpu() else None
+    tasks = untuned(iterations.map(share, drawn_at_once).prefetch(2))
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every, workers)
     writers = []
