@@ -6,6 +6,7 @@ Run by itself, `python -m tests.pair_program FOLDER`, it is one of the two.
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -48,6 +49,8 @@ def supervised(name, domain, workers):
     *_, gradients = learner.meta_gradients(batch)
     found = {f"{name} gradient": flat(tf.nest.flatten(workers.mean(gradients)))}
     found[f"{name} modes"] = batch.mode.numpy()
+    # Adam's steps would hide the scale of a gradient, and so where it was clipped.
+    learner.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
     learner.train_function = train_function(learner)
     tasks = tf.data.Dataset.range(STEPS).map(domain.training_tasks).map(workers.share)
     learner.fit(tasks, steps_per_epoch=STEPS, verbose=0)

@@ -48,8 +48,6 @@ def copied(trained, in_empty_folder):
 @pytest.mark.parametrize(
     ("domain", "modes", "method"),
     [
-        ("regression_2mode", 2, ["mumomaml", "sigmoid"]),
-        ("regression_2mode", 2, ["mumomaml", "softmax"]),
         ("regression_5mode", 5, ["multi_maml"]),
         ("regression_5mode", 5, ["mumomaml", "film"]),
         ("sinusoid", 1, ["maml"]),
@@ -79,12 +77,6 @@ def test_every_method_and_number_of_modes(domain, modes, method, in_empty_folder
     assert (folder / "saved_model" / "saved_model.pb").exists()
     assert list((folder / "tensorboard").rglob("events*"))
     assert pd.read_csv(folder / "metrics.csv")["iteration"].tolist() == [2]
-
-
-def test_first_order_and_xla_and_cosine_train():
-    # MuMoMAML is compiled by XLA in test_adaptation.py.
-    flags = ["--first_order", "--jit_compile", "--lr_schedule=cosine"]
-    assert command(*MAML, *flags, "--iterations=2") == 0
 
 
 def test_another_configuration_is_refused_and_nothing_touched(capsys, in_empty_folder, copied):

@@ -64,6 +64,6 @@ def test_on_images(method, tmp_path, monkeypatch):
     monkeypatch.setattr("mmaml_tf.classification.domain.REPORTED_STEPS", 2)
     data = write_archives(tmp_path / "archives")
     flags = [*tiny_omniglot(method), "--domain=omniglot", f"--data_dir={data}"]
-    flags += [] if method == "protonet" else ["--eval_steps=2"]
+    flags += [] if method == "protonet" else ["--eval_steps=2", "--inner_steps=2"]
     assert command(*flags, "--output_dir=run") == 0
     check("run", has_steps=method != "protonet")

@@ -7,12 +7,15 @@ from tests.learners import CASES, check_every_variable, make_learner
 
 
 @pytest.mark.parametrize(
-    ("factored", "clip_norm"),
-    [(True, None), (True, 0.5), (False, None)],
-    ids=["factored", "factored-clipped", "materialised"],
+    ("method", "modulation", "factored", "clip_norm"),
+    [
+        *((*case, True, 0.5) for case in CASES),
+        ("maml", None, True, None),
+        ("mumomaml", "film", False, None),
+    ],
 )
-@pytest.mark.parametrize(("method", "modulation"), CASES)
-def test_against_finite_differences(float64, method, modulation, clip_norm, factored):
+def test_against_finite_differences(float64, method, modulation, factored, clip_norm):
+    """Both forms of fast weights and a limit or none: that forms agree is in test_adaptation.py."""
     check_every_variable(make_learner(method, modulation, factored, inner_clip_norm=clip_norm))
 
 

@@ -59,6 +59,28 @@ def test_provenance_has_an_entry_per_start_that_made_iterations(tmp_path):
     assert entries[0]["versions"]["tensorflow"] == tf.__version__
 
 
+def test_settings_reach_the_learner():
+    limits = dict(inner_clip_norm=0.5, meta_clip_norm=1.5, meta_clip_value=0.25)
+    learner = tiny_domain("maml", first_order=True, jit_compile=True, **limits).build_learner()
+    assert learner.inner_loop.first_order and learner.jit_compile
+    found = learner.inner_loop.clip_norm, learner.meta_clip_norm, learner.meta_clip_value
+    assert found == tuple(limits.values())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "halfway", "at_the_end"),
+    [("constant", 1.0, 1.0), ("cosine", 0.5, 0.0), ("linear", 0.5, 0.0)],
+)
+def test_schedules_are_laid_out_over_the_run(schedule, halfway, at_the_end):
+    settings = dict(lr_schedule=schedule, meta_lr=0.01, iterations=40)
+    optimizer = tiny_domain("maml", **settings).build_learner().optimizer
+    rates = []
+    for iteration in (0, 20, 40):
+        optimizer.iterations.assign(iteration)
+        rates.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [0.01, 0.01 * halfway, 0.01 * at_the_end], atol=1e-9)
+
+
 def test_the_end_need_not_wait_for_a_tuner(tmp_path, monkeypatch):
     """Whose thread sleeps for a minute at a time, once a run is that long."""
     streams = []

@@ -84,13 +84,15 @@ def test_first_meta_gradients_are_those_of_one_process(results, name):
         np.testing.assert_allclose(worker[name] / scale, alone[name] / scale, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["regression", "conv", "rl"])
-def test_weights_are_the_same_bit_by_bit(results, name):
+@pytest.mark.parametrize(
+    ("name", "rounding"),
+    [("regression", 1e-5), ("conv", 1e-5), ("rl", 1e-3)],  # TRPO's steps magnify it
+)
+def test_weights_are_the_same_bit_by_bit(results, name, rounding):
     workers, alone = results
     one, other = (worker[f"{name} weights"] for worker in workers)
     np.testing.assert_array_equal(one, other)
-    # Rounding errors grow, and the steps of an optimizer are as large as they are small.
-    np.testing.assert_allclose(one, alone[f"{name} weights"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(one, alone[f"{name} weights"], rtol=0, atol=rounding)
 
 
 def test_returns_do_not_depend_on_the_number_of_workers(results):
