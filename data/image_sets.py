@@ -19,7 +19,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.tasks import TaskStream
 
 # Part of a cache's name: raise it when `_decode` changes, so that old caches are not used.
-DECODING = 1
+DECODING = 2
 STREAMS = (TaskStream.TRAINING, TaskStream.VALIDATION, TaskStream.EVALUATION)
 # Of a set without splits.json: for training and validation; the rest is for the test
 # (Ravi & Larochelle's shares).
@@ -102,8 +102,9 @@ def _decode(files: LabelledFiles, size: int) -> np.ndarray:
     def decoded(name: str) -> np.ndarray:
         try:
             with Image.open(io.BytesIO(files.read(name))) as image:
-                mode = "L" if image.mode in ("1", "L", "I;16") else "RGB"
-                return np.asarray(ImageOps.fit(image.convert(mode), (size, size)))
+                shown = _of_bytes(image)
+                mode = "L" if shown.mode in ("1", "L") else "RGB"
+                return np.asarray(ImageOps.fit(shown.convert(mode), (size, size)))
         except (UnidentifiedImageError, OSError, ValueError) as error:
             raise RunError(f"{files.path}: {name} is no readable image") from error
 
@@ -113,6 +114,13 @@ def _decode(files: LabelledFiles, size: int) -> np.ndarray:
     if all(image.ndim == 2 for image in images):
         return np.stack(images)[..., None]
     return np.stack([np.stack([i] * 3, -1) if i.ndim == 2 else i for i in images])
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """An image of 16-bit greys as one of bytes, which Pillow would cut off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
 
 
 def _read_cache(path: Path, number: int, size: int) -> np.ndarray | None:

@@ -82,8 +82,10 @@ class GradientBased(MetaLearner):
         if tau is None:
             tau, _ = self.modulate(support)
         # S times: theta'_j = theta'_j - alpha grad L(f(x; theta'_j, tau); D_train).
-        # Sorted tasks need not say their mode, but one alone does.
-        mode = batch.mode if self.map_tasks else None
+        # Sorted tasks need not say their mode. One alone does, and all where XLA leaves out the
+        # assertion that they are sorted.
+        told = self.map_tasks or (self.asks_for_modes and self.jit_compile)
+        mode = batch.mode if told else None
         trajectory, support_losses = self.trajectory(support, tau, self.inner_loop.num_steps, mode)
         # L(f(x; theta'_j, tau); D_val).
         outputs, _ = self.network.forward(query.x, trajectory[-1], tau)

@@ -10,28 +10,33 @@ TaskLoss: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def mean_squared_error(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Mean over points and dimensions: [tasks, N, dim] twice -> [tasks]."""
-    return tf.reduce_mean((targets - outputs) ** 2, [1, 2])
+    """Mean over points and dimensions: [tasks, N, ...] twice -> [tasks]."""
+    return _task_means((targets - outputs) ** 2)
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Mean over examples of -log softmax(logits)[label], in nats.
 
     Args:
-      labels: [tasks, N] integers, 0 ... classes - 1.
-      logits: [tasks, N, classes].
+      labels: [tasks, N, ...] integers, 0 ... classes - 1.
+      logits: [tasks, N, ..., classes].
 
     Returns:
       [tasks].
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return tf.reduce_mean(losses, 1)
+    return _task_means(losses)
 
 
 def accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Share of examples whose largest logit is their label's: [tasks]; arguments as above."""
     is_right = tf.equal(labels, tf.argmax(logits, -1, output_type=labels.dtype))
-    return tf.reduce_mean(tf.cast(is_right, logits.dtype), 1)
+    return _task_means(tf.cast(is_right, logits.dtype))
+
+
+def _task_means(values: tf.Tensor) -> tf.Tensor:
+    """[tasks, ...] -> [tasks]."""
+    return tf.reduce_mean(values, list(range(1, values.shape.rank)))
 
 
 class Targets(NamedTuple):
@@ -97,7 +102,7 @@ def per_task(loss: Any) -> TaskLoss:
                 f"loss {loss}: returns one number for all tasks; it must return one for each task "
                 "or example, [tasks] or [tasks, N]"
             )
-        return tf.reduce_mean(values, list(range(1, values.shape.rank)))
+        return _task_means(values)
 
     return mean
 

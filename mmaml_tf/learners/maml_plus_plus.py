@@ -13,6 +13,7 @@ from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.methods import register
+from mmaml_tf.networks.plan import require_own_names
 from mmaml_tf.tasks import Examples, TaskBatch
 
 
@@ -53,6 +54,8 @@ class MAMLPlusPlus(GradientBased):
     """
 
     SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "measures")
+    # Without second derivatives the last step's query loss sees no other step's norms.
+    unconnected_gradients = tf.UnconnectedGradients.ZERO
     # Its code's configurations of Omniglot and Mini-ImageNet, but for the 48 filters. Regression
     # it has not: when second derivatives begin, and MuMoMAML's limit, are choices.
     PUBLISHED = {
@@ -97,6 +100,7 @@ class MAMLPlusPlus(GradientBased):
             if norm_per_step and isinstance(layer, keras.layers.BatchNormalization)
         ]
         plan.adapting = [layer for layer in plan.adapting if layer not in norms]
+        require_own_names(norms)
         self.multi_step_iterations = multi_step_iterations
         self.first_order_iterations = first_order_iterations
         steps = self.inner_loop.num_steps

@@ -207,9 +207,12 @@ class MetaLearner(MetaTraining):
 
     def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Keras's `evaluate`: query loss (and the metric) after the steps, support loss before."""
+        self.require_fit(batch)
         logs = self._running_means(*self.test_loss(batch))
         if self.task_metric is not None:
-            predicted = self.after_each_step(batch.support, batch.query.x).predictions[-1]
+            mode = batch.mode if self.asks_for_modes else None
+            outcome = self.after_each_step(batch.support, batch.query.x, mode=mode)
+            predicted = outcome.predictions[-1]
             self.metric_tracker.update_state(self.task_metric(batch.query.y, predicted))
             logs["metric"] = self.metric_tracker.result()
         return logs

@@ -34,6 +34,8 @@ class MetaTraining(keras.Model):
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
     map_tasks: bool
     task_metric: TaskLoss | None
+    # Of variables that a method's loss need not depend on; others' would silently never train.
+    unconnected_gradients = tf.UnconnectedGradients.NONE
 
     def __init__(
         self, meta_clip_norm: float | None, meta_clip_value: float | None, name: str | None = None
@@ -164,12 +166,17 @@ class MetaTraining(keras.Model):
         groups = self.parameter_groups()
         if self.map_tasks:
             return mapped_meta_gradients(
-                meta_loss, lambda support: self.modulate(support)[0], groups, batch
+                meta_loss,
+                lambda support: self.modulate(support)[0],
+                groups,
+                batch,
+                self.unconnected_gradients,
             )
         with tf.GradientTape() as tape:
             query_losses, support_losses = meta_loss(batch, None)
             loss = tf.reduce_mean(query_losses)
-        return query_losses, support_losses, tape.gradient(loss, groups)
+        gradients = tape.gradient(loss, groups, unconnected_gradients=self.unconnected_gradients)
+        return query_losses, support_losses, gradients
 
     def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Clamps a group's gradients to `meta_clip_value`, and scales them down to the global norm

@@ -6,6 +6,21 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.modulation import Modulation
+from mmaml_tf.networks.task_network import TaskNetwork
+
+# Layers that act in training alone, or learn their statistics there.
+IDLE = (
+    keras.layers.AlphaDropout,
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+# The same as arguments of recurrent and attention layers.
+DROPOUTS = ("dropout", "recurrent_dropout")
 
 
 class Modulator(keras.layers.Layer):
@@ -35,8 +50,10 @@ class Modulator(keras.layers.Layer):
         """Creates omega, by a first call on inputs of the right shapes.
 
         Raises:
-          ValueError: if the encoder takes other inputs or does not return [tasks, v_dim].
+          ValueError: if the encoder takes other inputs, does not return [tasks, v_dim], or has
+            layers that would not do as they say.
         """
+        _refuse(self.encoder)
         try:
             embedding = self.encoder(*inputs)
         except (TypeError, ValueError, tf.errors.OpError) as error:
@@ -58,3 +75,23 @@ class Modulator(keras.layers.Layer):
         """tau, one [tasks, ...] tensor per site, and v [tasks, v_dim]."""
         embedding = self.encoder(*inputs)
         return [head(embedding) for head in self.heads], embedding
+
+
+def _refuse(encoder: keras.layers.Layer) -> None:
+    """An encoder is called as for inference, in training too, and its penalties are not seen."""
+    layers = [encoder]
+    while layers:
+        layer = layers.pop()
+        if isinstance(layer, TaskNetwork):  # trains, and has refused what it can't
+            continue
+        layers += layer._flatten_layers(include_self=False, recursive=False)
+        variables = layer.trainable_variables
+        if isinstance(layer, IDLE) or any(getattr(layer, name, 0) for name in DROPOUTS):
+            why = "would do nothing in training"
+        elif getattr(layer, "activity_regularizer", None) or any(v.regularizer for v in variables):
+            why = "has a regularizer, which no loss would see"
+        else:
+            continue
+        raise ValueError(
+            f"{encoder.name}: its {layer.name} ({type(layer).__name__}) {why}; leave it out"
+        )

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mmaml_tf.layers.fast_weights import Fast
+from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples, TaskBatch
@@ -39,19 +40,19 @@ class MultiMAML(GradientBased):
         """theta of the task's mode."""
         return self.network.prior(mode, self.rows_seen(support, num_steps))
 
-    def meta_gradients(
-        self, batch: TaskBatch
-    ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
-        """See `MetaTraining`.
+    def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `GradientBased`.
 
         Raises:
           InvalidArgumentError: for tasks that are not sorted by mode, or not as many of each.
         """
+        if self.map_tasks:
+            return super().meta_loss(batch, tau)
         models = self.network.num_groups
         expected = tf.repeat(tf.range(models), tf.shape(batch.mode)[0] // models)
         message = "tasks must be sorted by mode, as many of each: see tasks.from_function"
         with tf.control_dependencies([tf.debugging.assert_equal(batch.mode, expected, message)]):
-            return super().meta_gradients(batch)
+            return super().meta_loss(batch, tau)
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
         """theta of each model."""

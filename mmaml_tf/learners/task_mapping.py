@@ -33,6 +33,7 @@ def mapped_meta_gradients(
     infer_tau: Callable[[Examples], Tau],
     groups: list[list[keras.Variable]],
     batch: TaskBatch,
+    unconnected_gradients: tf.UnconnectedGradients = tf.UnconnectedGradients.NONE,
 ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
     """The meta-gradient, task by task.
 
@@ -41,6 +42,7 @@ def mapped_meta_gradients(
       infer_tau: support sets -> tau, one [tasks, ...] tensor per block; None without encoder.
       groups: theta, and omega if there is tau; without, theta of several models, perhaps.
       batch: of tasks.
+      unconnected_gradients: of variables that no loss depends on: an error, or zero.
 
     Returns:
       The query losses after the inner loop and the support losses before it, each [tasks], and the
@@ -56,7 +58,9 @@ def mapped_meta_gradients(
         with tf.GradientTape() as tape:
             tape.watch(task_tau)
             query_loss, support_loss = meta_loss(single, task_tau or None)
-        gradients = tape.gradient(query_loss, (theta, task_tau))
+        gradients = tape.gradient(
+            query_loss, (theta, task_tau), unconnected_gradients=unconnected_gradients
+        )
         reject_missing(theta, gradients[0])
         return query_loss[0], support_loss[0], gradients[0], [g[0] for g in gradients[1]]
 

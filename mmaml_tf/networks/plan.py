@@ -211,7 +211,17 @@ def _adapting(
         raise ValueError(
             f"no layer {', '.join(unknown)} with weights to adapt; choose from {', '.join(known)}"
         )
-    return [layer for layer in layers if layer.name in names]
+    chosen = [layer for layer in layers if layer.name in names]
+    require_own_names(chosen)
+    return chosen
+
+
+def require_own_names(layers: Sequence[keras.layers.Layer]) -> None:
+    """Raises ValueError for two layers of one name, as nested models may have."""
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two layers are called {name}: give them names of their own")
 
 
 class _Neighbours:

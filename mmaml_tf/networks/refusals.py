@@ -48,6 +48,7 @@ def refuse(model: keras.Model, graph: Graph) -> None:
         _refuse_masking(call)
         _refuse_precision(call)
         _refuse_regulariser(call)
+        _refuse_constraint(call)
         _refuse_integers(call)
         _refuse_open_sizes(call)
     _refuse_shared_variables(graph)
@@ -121,6 +122,15 @@ def _refuse_precision(call: Call) -> None:
         raise ValueError(
             f"{_named(call)}: mixed precision ({layer.dtype_policy.name}) loses the second "
             "derivatives; use dtype='float32'"
+        )
+
+
+def _refuse_constraint(call: Call) -> None:
+    constrained = [v for v in call.operation.trainable_variables if v.constraint is not None]
+    if constrained:
+        raise ValueError(
+            f"{_named(call)}: has a constraint on {constrained[0].name}, which gradient steps on a "
+            "task would not keep; leave it out"
         )
 
 
