@@ -72,6 +72,10 @@ REFUSED = [
     (mixing_shapes, ["mixes the examples"]),
     (lambda: sequential(K.Flatten()), ["no trainable weights"]),
     (
+        lambda: sequential(K.Dense(2, kernel_constraint="non_neg", name="c")),
+        ["c (Dense)", "constraint on kernel"],
+    ),
+    (
         lambda: sequential(K.Dense(2, kernel_regularizer="l2", name="r")),
         ["r (Dense)", "regularizer"],
     ),

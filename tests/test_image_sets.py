@@ -117,6 +117,14 @@ def test_what_is_no_set_is_named(tmp_path, case):
         load(path, SIZE)
 
 
+def test_16_bit_greys_are_shades(tmp_path):
+    shades = np.array([[0, 257], [30_000, 65_535]], np.uint16)
+    (tmp_path / "set" / "one").mkdir(parents=True)
+    Image.fromarray(shades).save(tmp_path / "set" / "one" / "0.png")
+    decoded = load(tmp_path / "set", 2).images[0, ..., 0]
+    np.testing.assert_array_equal(decoded, [[0, 1], [117, 255]])
+
+
 def zipped(path, *names):
     with zipfile.ZipFile(path, "w") as file:
         for name in names:

@@ -181,6 +181,41 @@ def test_any_keras_layer_is_an_encoder():
     )
 
 
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (lambda: keras.layers.Dropout(0.5), r"\(Dropout\) would do nothing in training"),
+        (keras.layers.BatchNormalization, "would do nothing in training"),
+        (lambda: keras.layers.GRU(2, recurrent_dropout=0.5), "would do nothing in training"),
+        (lambda: keras.layers.Dense(2, kernel_regularizer="l2"), "has a regularizer"),
+    ],
+)
+def test_an_encoders_layers_that_would_do_nothing_are_refused(layer, words):
+    class Idle(Means):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.Sequential([keras.Input([3, 1]), layer()])
+
+    with pytest.raises(ValueError, match=words):
+        mm.MuMoMAML(dense(), encoder=Idle())
+
+
+def test_losses_of_any_rank_are_one_number_per_task():
+    targets, outputs = tf.ones([2, 3, 4, 5]), tf.zeros([2, 3, 4, 5])
+    np.testing.assert_allclose(mm.losses.mean_squared_error(targets, outputs), [1, 1])
+    labels = tf.zeros([2, 3, 4], tf.int32)
+    np.testing.assert_allclose(mm.losses.cross_entropy(labels, outputs), [np.log(5)] * 2)
+    np.testing.assert_allclose(mm.losses.accuracy(labels, outputs), [1, 1])
+
+
+def test_an_evaluation_refuses_what_training_does():
+    learner, batch = mm.MAML(dense()), make_batch(num_tasks=1)
+    learner.compile(optimizer="adam")
+    flat = batch._replace(query=batch.query._replace(y=batch.query.y[..., 0]))
+    with pytest.raises(ValueError, match=r"query.y must be \[tasks, examples, 1\]"):
+        learner.evaluate(tf.data.Dataset.from_tensors(flat), verbose=0)
+
+
 def test_a_metric_is_reported_beside_the_loss():
     x, y = tf.zeros([2, 3, 1]), tf.tile(tf.constant([[0, 1, 1]]), [2, 1])
     batch = mm.TaskBatch(mm.Examples(x, y), mm.Examples(x, y), tf.zeros(2, tf.int32))

@@ -177,6 +177,34 @@ def test_evaluate_reports_the_loss_after_all_steps(float64):
     assert abs(float(tf.reduce_mean(learner.meta_loss(batch)[0])) - logs["metric"]) > 1e-3
 
 
+@pytest.mark.parametrize("batching", ["batched", "map"])
+def test_norms_that_a_first_order_loss_does_not_see_stay(float64, batching):
+    model, batch = images()
+    settings = dict(multi_step_iterations=0, first_order=True, task_batching=batching)
+    learner = learner_of(model, **settings)
+    *_, (gradients,) = learner.meta_gradients(batch)
+    unseen, seen = (learner.later_norms["norm_0"][step] for step in (0, 1))
+    by_variable = dict(zip(map(id, learner.parameter_groups()[0]), gradients, strict=True))
+    assert not np.any(by_variable[id(unseen[0])]) and np.any(by_variable[id(seen[0])])
+
+
+def test_layers_of_one_name_are_refused():
+    def block(name):
+        layers = [
+            keras.layers.Conv2D(2, 3, name="conv"),
+            keras.layers.BatchNormalization(name="norm"),
+        ]
+        return keras.Sequential([keras.Input((SIZE, SIZE, 1)), *layers], name=name)
+
+    image = keras.Input((SIZE, SIZE, 1))
+    both = keras.layers.Add()([block("left")(image), block("right")(image)])
+    model = keras.Model(image, keras.layers.Dense(WAYS)(keras.layers.Flatten()(both)))
+    with pytest.raises(ValueError, match="two layers are called norm: give them names"):
+        mm.MAMLPlusPlus(model, loss="cross_entropy")
+    with pytest.raises(ValueError, match="two layers are called conv"):
+        mm.MAML(model, loss="cross_entropy", adapts=["conv"])
+
+
 def test_published_settings():
     """Its code's configurations of Omniglot are the same for 5 and 20 ways, 1 and 5 shots."""
     for ways, shots in ((5, 1), (5, 5), (20, 1), (20, 5)):

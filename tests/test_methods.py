@@ -137,8 +137,9 @@ def test_multi_maml_asks_for_the_modes():
     many = learner.adapt(x, y, mode=[1, 0, 1, 0]).predict(x)
     np.testing.assert_allclose(learner.adapt(x[2], y[2], mode=1).predict(x[2]), many[2], rtol=1e-5)
     unsorted = batch._replace(mode=tf.zeros_like(batch.mode))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="tasks must be sorted by mode"):
-        learner.fit(tf.data.Dataset.from_tensors(unsorted), verbose=0)
+    for work in (learner.fit, learner.evaluate):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="tasks must be sorted by mode"):
+            work(tf.data.Dataset.from_tensors(unsorted), verbose=0)
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["sorted", "told"])

@@ -12,6 +12,7 @@ from mmaml_tf.layers.fast_weights import Fast, TaskWeights
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.missing import zero_missing
 from mmaml_tf.methods import register
 from mmaml_tf.networks.plan import require_own_names
 from mmaml_tf.tasks import Examples, TaskBatch
@@ -55,7 +56,7 @@ class MAMLPlusPlus(GradientBased):
 
     SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "measures")
     # Without second derivatives the last step's query loss sees no other step's norms.
-    unconnected_gradients = tf.UnconnectedGradients.ZERO
+    completed = staticmethod(zero_missing)
     # Its code's configurations of Omniglot and Mini-ImageNet, but for the 48 filters. Regression
     # it has not: when second derivatives begin, and MuMoMAML's limit, are choices.
     PUBLISHED = {

@@ -34,8 +34,8 @@ class MetaTraining(keras.Model):
     optimizer_class: type[keras.optimizers.Optimizer] = keras.optimizers.Adam
     map_tasks: bool
     task_metric: TaskLoss | None
-    # Of variables that a method's loss need not depend on; others' would silently never train.
-    unconnected_gradients = tf.UnconnectedGradients.NONE
+    # What becomes of variables without a gradient, (variables, gradients) -> gradients.
+    completed = staticmethod(reject_missing)
 
     def __init__(
         self, meta_clip_norm: float | None, meta_clip_value: float | None, name: str | None = None
@@ -170,13 +170,13 @@ class MetaTraining(keras.Model):
                 lambda support: self.modulate(support)[0],
                 groups,
                 batch,
-                self.unconnected_gradients,
+                self.completed,
             )
         with tf.GradientTape() as tape:
             query_losses, support_losses = meta_loss(batch, None)
             loss = tf.reduce_mean(query_losses)
-        gradients = tape.gradient(loss, groups, unconnected_gradients=self.unconnected_gradients)
-        return query_losses, support_losses, gradients
+        pairs = zip(groups, tape.gradient(loss, groups), strict=True)
+        return query_losses, support_losses, [self.completed(*pair) for pair in pairs]
 
     def clip_meta_gradient(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Clamps a group's gradients to `meta_clip_value`, and scales them down to the global norm

@@ -7,6 +7,14 @@ import keras
 import tensorflow as tf
 
 
+def zero_missing(
+    variables: Sequence[keras.Variable], gradients: Sequence[tf.Tensor | None]
+) -> list[Any]:
+    """The gradients, zero where no loss depends on the variable."""
+    pairs = zip(variables, gradients, strict=True)
+    return [tf.zeros_like(v) if g is None else g for v, g in pairs]
+
+
 def reject_missing(
     variables: Sequence[keras.Variable], gradients: Sequence[tf.Tensor | None]
 ) -> list[Any]:

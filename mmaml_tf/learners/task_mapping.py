@@ -33,7 +33,7 @@ def mapped_meta_gradients(
     infer_tau: Callable[[Examples], Tau],
     groups: list[list[keras.Variable]],
     batch: TaskBatch,
-    unconnected_gradients: tf.UnconnectedGradients = tf.UnconnectedGradients.NONE,
+    completed: Callable[[list[keras.Variable], list[Any]], list[Any]] = reject_missing,
 ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
     """The meta-gradient, task by task.
 
@@ -42,7 +42,7 @@ def mapped_meta_gradients(
       infer_tau: support sets -> tau, one [tasks, ...] tensor per block; None without encoder.
       groups: theta, and omega if there is tau; without, theta of several models, perhaps.
       batch: of tasks.
-      unconnected_gradients: of variables that no loss depends on: an error, or zero.
+      completed: theta and its gradients -> the same with what stands for missing ones.
 
     Returns:
       The query losses after the inner loop and the support losses before it, each [tasks], and the
@@ -58,11 +58,9 @@ def mapped_meta_gradients(
         with tf.GradientTape() as tape:
             tape.watch(task_tau)
             query_loss, support_loss = meta_loss(single, task_tau or None)
-        gradients = tape.gradient(
-            query_loss, (theta, task_tau), unconnected_gradients=unconnected_gradients
-        )
-        reject_missing(theta, gradients[0])
-        return query_loss[0], support_loss[0], gradients[0], [g[0] for g in gradients[1]]
+        of_theta, of_tau = tape.gradient(query_loss, (theta, task_tau))
+        of_theta = completed(theta, of_theta)
+        return query_loss[0], support_loss[0], of_theta, [gradient[0] for gradient in of_tau]
 
     dtype = theta[0].dtype
     query_losses, support_losses, theta_gradients, tau_gradients = tf.map_fn(
