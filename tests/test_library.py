@@ -130,7 +130,11 @@ def test_what_is_no_support_or_query_set_is_named():
     ):
         with pytest.raises(ValueError, match=words):
             learner.adapt(*arguments)
+    with pytest.raises(ValueError, match="support_x holds bytes: divide by 255"):
+        learner.adapt(x.astype(np.uint8), y)
     adapted = learner.adapt(x, y)
+    with pytest.raises(ValueError, match="query_x holds bytes"):
+        adapted.predict(x.astype(np.uint8))
     with pytest.raises(ValueError, match="query_x is of 2 tasks, the support set of 4"):
         adapted.predict(batch.query.x[:2])
     with pytest.raises(ValueError, match=r"query_x must be \[tasks, examples, 1\]"):

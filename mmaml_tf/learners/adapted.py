@@ -39,7 +39,7 @@ class AdaptedLearner:
     ):
         self._learner = learner
         model, targets = learner.network.model, learner.targets
-        x = tf.convert_to_tensor(support_x, model.inputs[0].dtype)
+        x = self._inputs("support_x", support_x)
         self._is_one = x.shape.rank == len(model.input_shape)
         x = self._examples("support_x", x, model.input_shape[1:])
         y = tf.convert_to_tensor(support_y)
@@ -73,7 +73,7 @@ class AdaptedLearner:
           ValueError: if these are no queries for the tasks.
         """
         model = self._learner.network.model
-        x = tf.convert_to_tensor(query_x, model.inputs[0].dtype)
+        x = self._inputs("query_x", query_x)
         x = self._examples("query_x", x, model.input_shape[1:])
         if x.shape[0] != self._support.x.shape[0]:
             raise ValueError(
@@ -83,6 +83,13 @@ class AdaptedLearner:
         if not 0 <= (steps if step is None else step) <= steps:
             raise ValueError(f"step={step}: it adapted by {steps} steps, so 0 to {steps}")
         return self._as_given(self._predictors[steps if step is None else step](x))
+
+    def _inputs(self, name: str, values: Any) -> tf.Tensor:
+        """As the model takes them."""
+        dtype = tf.as_dtype(self._learner.network.model.inputs[0].dtype)
+        if getattr(values, "dtype", None) in (np.uint8, tf.uint8) and dtype.is_floating:
+            raise ValueError(f"{name} holds bytes: divide by 255, as tasks.from_arrays does")
+        return tf.convert_to_tensor(values, dtype)
 
     def _modes(self, mode: Any) -> tf.Tensor | None:
         """The tasks' modes, [tasks]."""
