@@ -171,7 +171,7 @@ def test_evaluating_again_and_the_report(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--method=multi_maml"], ["--method=multi_maml", "mumomaml, pretrained"]),
+        (["--method=multi_maml"], ["--method=multi_maml", "mumomaml, oracle"]),
         (["--rollouts=0"], ["--rollouts=0", "1 or more"]),
         (["--meta_batch_size=3"], ["--meta_batch_size=3", "lower_left, upper_right"]),
         (["--max_kl=0"], ["--max_kl=0"]),
