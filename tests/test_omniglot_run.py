@@ -104,7 +104,7 @@ def test_runs_are_evaluated_again_and_compared(data_dir, tmp_path):
         (["--method=multi_maml"], ["--method=multi_maml"]),
         (["--filters=4,many"], ["--filters=4,many"]),
         (["--noise_stddev=1"], ["--noise_stddev=1", "not a setting of --domain=omniglot"]),
-        (["--network=resnet"], ["--network=resnet", "conv|mlp"]),
+        (["--network=resnet"], ["--network=resnet", "conv, max_pool, mlp"]),
         (["--modulation=gating"], ["--modulation=gating", "film"]),
     ],
 )

@@ -186,12 +186,12 @@ def test_modulated_steps_with_learned_rates():
     ("arguments", "words"),
     [
         (["--method=maml", "--learned_rates"], ["--learned_rates=True", "mumomaml"]),
-        (["--method=modulation", "--inner_steps=1"], ["--inner_steps=1", "maml or mumomaml"]),
+        (["--method=modulation", "--inner_steps=1"], ["--inner_steps=1", "meta_sgd or mumomaml"]),
         (["--reward=linear"], ["--reward=linear", "distance, squared"]),
         (["--method=modulation", "--eval_steps=2"], ["--eval_steps=2", "drop it"]),
         (["--method=maml", "--context_size=2"], ["--context_size=2", "a setting of", "context"]),
         (["--method=context", "--context_size=0"], ["--context_size=0", "1 or more"]),
-        (["--method=anil"], ["--method=anil", "modulation, meta_sgd, context"]),
+        (["--method=anil"], ["--method=anil", "meta_sgd, modulation, mumomaml"]),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, capsys):
