@@ -159,7 +159,8 @@ def test_interrupted_then_killed_then_resumed_equals_uninterrupted(tmp_path):
     interrupted_at = metrics_rows()
     assert run_until(interrupted_at + 5, signal.SIGKILL)[0] == -signal.SIGKILL
     *_, killed = provenance.held(tmp_path / "run" / "provenance.json")
-    assert killed["iterations"] >= 10 * (interrupted_at + 4)
+    # The last row may have been written, and provenance.json not yet.
+    assert killed["iterations"] >= 10 * (interrupted_at + 3)
 
     for folder in ("run", "whole"):
         process = start_command(*arguments, f"--output_dir={folder}", cwd=tmp_path)
