@@ -80,6 +80,16 @@ def test_eager_graph_and_xla_agree(method, modulation):
             )
 
 
+def test_multi_maml_reads_the_modes_where_xla_leaves_assertions_out(float64):
+    learner, batch = make_learner("multi_maml", inner_steps=1), make_batch()
+    _, expected = meta_gradient(learner, batch)
+    learner.compile(optimizer="adam", jit_compile=True)
+    unsorted = tf.nest.map_structure(lambda part: tf.gather(part, [1, 3, 0, 2]), batch)
+    *_, groups = tf.function(learner.meta_gradients, jit_compile=True)(unsorted)
+    for gradient, wanted in zip(tf.nest.flatten(groups), expected, strict=True):
+        np.testing.assert_allclose(gradient, wanted, **SAME)
+
+
 def test_theta_and_omega_are_clipped_apart(float64):
     value, limit = 0.02, 0.05
     learner = make_learner("mumomaml", "film", meta_clip_value=value, meta_clip_norm=limit)

@@ -198,7 +198,10 @@ def test_an_encoders_layers_that_would_do_nothing_are_refused(layer, words):
     class Idle(Means):
         def __init__(self):
             super().__init__()
-            self.inner = keras.Sequential([keras.Input([3, 1]), layer()])
+            self.inner = layer()
+
+        def build(self, x_shape, y_shape):
+            self.inner.build((None, 3, 1))  # later than it is made
 
     with pytest.raises(ValueError, match=words):
         mm.MuMoMAML(dense(), encoder=Idle())

@@ -53,7 +53,6 @@ class Modulator(keras.layers.Layer):
           ValueError: if the encoder takes other inputs, does not return [tasks, v_dim], or has
             layers that would not do as they say.
         """
-        _refuse(self.encoder)
         try:
             embedding = self.encoder(*inputs)
         except (TypeError, ValueError, tf.errors.OpError) as error:
@@ -62,6 +61,7 @@ class Modulator(keras.layers.Layer):
                 f"({str(error).strip().splitlines()[0]}); an encoder takes a support set, x and y, "
                 "or trajectories"
             ) from error
+        _refuse(self.encoder)  # which has all its layers only now
         if embedding.shape.rank != 2 or embedding.shape[-1] is None:
             raise ValueError(
                 f"{self.encoder.name}: must return task embeddings [tasks, v_dim], not of shape "
