@@ -11,7 +11,6 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.training.storage import within_memory
 from tests import omniglot_fixture
-from tests.fresh_process import served_alone
 from tests.learners import check_along_a_direction, make_batch, meta_gradient
 from tests.runs import tiny_domain
 
@@ -172,18 +171,6 @@ def test_a_plain_function_may_build_a_method():
     finally:
         mm.methods.METHODS.remove("built")
     assert learner.name == "mine" and learner.inner_loop.num_steps == 2
-
-
-def test_served_alone_it_answers_the_same(tmp_path):
-    domain = tiny_domain("in_context", width=8, depth=1, heads=2)
-    learner = generic(domain.build_learner())
-    domain.export(learner, tmp_path / "model")
-    batch = make_batch()
-    inputs = dict(support_x=batch.support.x, support_y=batch.support.y, query_x=batch.query.x)
-    served = served_alone(tmp_path, **inputs)
-    expected = learner.adapt(batch.support.x, batch.support.y).predict(batch.query.x)
-    for name in ("predictions", "modulated_predictions"):
-        np.testing.assert_allclose(served[name], expected, rtol=2e-4, atol=2e-5)
 
 
 def test_figures_show_a_single_prediction_once():

@@ -208,14 +208,14 @@ def test_best_checkpoint_keeps_the_highest_score(tmp_path):
     assert (tmp_path / "unreadable-1-score.json").exists()
 
 
-@pytest.mark.parametrize(
-    "method, settings",
-    [("mumomaml", {}), ("maml", dict(task_batching="batched", bn_statistics="support"))],
-)
-def test_exported_classifier_in_a_fresh_process(data_dir, tmp_path, method, settings):
-    domain = tiny_domain(data_dir, method, **settings)
-    learner = domain.build_learner()
-    domain.export(learner, tmp_path / "model")
+def test_exported_classifiers_in_a_fresh_process(data_dir, tmp_path):
+    methods = dict.fromkeys(("mumomaml", "maml_plus_plus", "protonet", "matching", "finetune"), {})
+    methods |= dict(maml=dict(task_batching="batched", bn_statistics="support"))
+    learners, steps = {}, {}
+    for method, settings in methods.items():
+        domain = tiny_domain(data_dir, method, **settings)
+        learners[method], steps[method] = domain.build_learner(), domain.config.eval_steps
+        domain.export(learners[method], tmp_path / method)
     rng = np.random.default_rng(0)
     # Trained with 1 image per class; here 3, in any order, and another number of queries.
     inputs = {
@@ -223,15 +223,17 @@ def test_exported_classifier_in_a_fresh_process(data_dir, tmp_path, method, sett
         "support_y": rng.permuted(np.tile(np.arange(9, dtype=np.int32) % 3, (4, 1)), axis=1),
         "query_x": rng.random((4, 5, 28, 28, 1), np.float32),
     }
-    served = served_alone(tmp_path, **inputs)
     support = Examples(tf.constant(inputs["support_x"]), tf.constant(inputs["support_y"]))
-    expected = learner.after_each_step(support, tf.constant(inputs["query_x"]), 3)
-    for name, index in (("predictions", -1), ("modulated_predictions", 0)):
-        probabilities = tf.nn.softmax(expected.predictions[index])
-        np.testing.assert_allclose(served[name], probabilities, rtol=1e-3, atol=1e-4)
-        assert served[name].shape == (4, 5, 3)
-    assert np.abs(served["predictions"] - served["modulated_predictions"]).max() > 1e-2
-    assert ("task_embedding" in served) == (method == "mumomaml")
+    for method, served in served_alone(tmp_path, dict.fromkeys(methods, inputs)).items():
+        query_x = tf.constant(inputs["query_x"])
+        expected = learners[method].after_each_step(support, query_x, steps[method])
+        for name, index in (("predictions", -1), ("modulated_predictions", 0)):
+            probabilities = tf.nn.softmax(expected.predictions[index])
+            np.testing.assert_allclose(served[name], probabilities, rtol=1e-3, atol=1e-4)
+            assert served[name].shape == (4, 5, 3)
+        adapted = np.abs(served["predictions"] - served["modulated_predictions"]).max() > 1e-2
+        assert adapted == (method not in ("protonet", "matching"))
+        assert ("task_embedding" in served) == (method == "mumomaml")
 
 
 def test_exported_classifier_names_the_wrong_argument(data_dir, tmp_path):
