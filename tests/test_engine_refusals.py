@@ -1,5 +1,7 @@
 """Models that can't be meta-learned are errors that name the layer; misread ones, too."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -245,6 +247,21 @@ def test_a_conv_bias_before_batch_norm_is_idle():
                 K.Conv2D(2, 3, name="conv"), K.BatchNormalization(), K.Flatten(), shape=(4, 4, 1)
             )
         )
+
+
+def test_a_layer_without_a_rule_that_activates_before_its_modulation_says_so():
+    def network(modulation, **activation):
+        grouped = K.Conv2D(4, 3, groups=2, name="grouped", **activation)
+        return TaskNetwork(
+            sequential(grouped, K.ReLU(), K.Flatten(), K.Dense(1), shape=(4, 4, 2)), modulation
+        )
+
+    with pytest.warns(UserWarning, match=r"grouped \(Conv2D\): is modulated after its activation"):
+        network(FiLM(), activation="relu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network(FiLM())
+        network(None, activation="relu")
 
 
 def test_checked_once_and_without_a_trace(monkeypatch):

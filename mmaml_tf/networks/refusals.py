@@ -64,6 +64,15 @@ def warn_of_idle_bias(conv: keras.layers.Layer, norm: keras.layers.Layer) -> Non
         )
 
 
+def warn_of_late_site(layer: keras.layers.Layer) -> None:
+    """A layer whose activation comes before its modulation."""
+    warnings.warn(
+        f"{layer.name} ({type(layer).__name__}): is modulated after its activation; make the "
+        "activation a layer of its own to modulate before it, as the paper does",
+        stacklevel=2,
+    )
+
+
 def _layers(graph: Graph) -> list[Call]:
     return [call for call in graph.calls if isinstance(call.operation, keras.layers.Layer)]
 

@@ -74,6 +74,9 @@ class TaskNetwork(keras.layers.Layer):
                 f"{model.name}: has no hidden block to modulate (a Dense or Conv2D layer with an "
                 "activation); name the layers in `sites`"
             )
+        if modulation is not None:
+            for layer in self.plan.late_sites():
+                refusals.warn_of_late_site(layer)
         self.models = [model, *(keras.models.clone_model(model) for _ in range(num_groups - 1))]
         self.modulation = modulation
         self.support_statistics = support_statistics
