@@ -14,13 +14,13 @@ from absl import logging
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.cache import user_cache_dir, write
+from data.episodes import by_stream, split
 from data.image_files import SPLIT_NAMES, LabelledFiles
 from mmaml_tf.errors import RunError
 from mmaml_tf.tasks import TaskStream
 
 # Part of a cache's name: raise it when `_decode` changes, so that old caches are not used.
 DECODING = 2
-STREAMS = (TaskStream.TRAINING, TaskStream.VALIDATION, TaskStream.EVALUATION)
 # Of a set without splits.json: for training and validation; the rest is for the test
 # (Ravi & Larochelle's shares).
 SHARES = (0.64, 0.16)
@@ -83,17 +83,14 @@ def load(
 
 def _splits(
     files: LabelledFiles, names: tuple[str, ...], seed: int
-) -> dict[TaskStream, np.ndarray]:
+) -> Mapping[TaskStream, np.ndarray]:
     """Class indices: as splits.json says, or at random."""
     given = files.splits()
     if given is not None:
         index = {name: i for i, name in enumerate(names)}
-        parts = [np.array([index[n] for n in given[split]], int) for split in SPLIT_NAMES]
-    else:
-        order = np.random.default_rng(seed).permutation(len(names))
-        ends = np.cumsum([round(share * len(names)) for share in SHARES])
-        parts = list(np.split(order, ends))
-    return dict(zip(STREAMS, parts, strict=True))
+        return by_stream([np.array([index[n] for n in given[s]], int) for s in SPLIT_NAMES])
+    ends = np.cumsum([round(share * len(names)) for share in SHARES]).tolist()
+    return split(len(names), seed, ends)
 
 
 def _decode(files: LabelledFiles, size: int) -> np.ndarray:
