@@ -30,7 +30,7 @@ class Registration:
       domain: config -> `mmaml_tf.reporting.domain.Domain`.
       intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
         operations of a few-shot meta-step run fastest side by side, one thread each
-        (benchmarks/meta_step.py, conv_step.py), the large ones of reinforcement learning one by
+        (benchmarks/methods.py, conv_step.py), the large ones of reinforcement learning one by
         one on all cores (rl_iteration.py). Where there is a GPU, TensorFlow decides.
       uses_gpu: whether a GPU is of use.
     """
@@ -76,7 +76,7 @@ def domains() -> dict[str, Registration]:
     def regression(mixture: Mixture) -> Registration:
         modes = tuple(mixture.mode_names)
         return Registration(
-            config=functools.partial(flags.regression.config, modes, mixture.settings),
+            config=functools.partial(flags.regression.config, modes, mixture.defaults),
             config_type=RegressionConfig,
             domain=lambda config: RegressionDomain(
                 config, replace(mixture, noise_stddev=config.noise_stddev)

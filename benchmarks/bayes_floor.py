@@ -34,10 +34,11 @@ from data.families import Family
 from data.regression import MIXTURES, Mixture
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
+from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.reporting.actions import steps_table
-from mmaml_tf.reporting.evaluation import TaskResults, summarise
+from mmaml_tf.reporting.evaluation import TaskResults, step_scores, summarise
 from mmaml_tf.tasks import Draw, Examples, TaskStream
 
 PERCENTILES = (50, 90, 99, 99.9)
@@ -106,7 +107,8 @@ def errors(
         tf.reduce_mean((tf.einsum("tf,tfn->tn", weights, predictions) - target) ** 2, 1)
         for weights in (posterior, told)
     ]
-    scored += [learner.predict_step(batch)["loss"][:, -1] for learner in learners]
+    for learner in learners:
+        scored.append(step_scores(learner, mean_squared_error, batch)[0][:, -1])
     true_family = [tf.reduce_sum(told * values, 1) for values in (effective, posterior)]
     return tf.stack(scored, 1), batch.mode, *true_family
 

@@ -31,22 +31,13 @@ VARIANTS = {
 def work(variant: str, ways: int, shots: int) -> None:
     """A variant's process: does as many steps as each line says, and answers with seconds."""
     method, batching, threads = VARIANTS[variant]
-    import numpy as np
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    from data.omniglot import OmniglotTasks
-    from data.omniglot_characters import Characters
-    from flags.omniglot_config import OmniglotConfig, paper_settings
-    from mmaml_tf.classification.domain import ClassificationDomain
+    from problems import omniglot
 
-    images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28), np.uint8)
-    characters = Characters(images, np.arange(1623).astype(str))
-    settings = paper_settings(method, num_ways=ways, num_shots=shots)
-    settings["task_batching"] = "map" if batching == "map" else "batched"
-    domain = ClassificationDomain(
-        OmniglotConfig(**settings), OmniglotTasks(characters, 0, 1_100, 100, ways)
-    )
+    batched = "map" if batching == "map" else "batched"
+    domain = omniglot(method, ways, shots, task_batching=batched)
     learner = domain.build_learner()
     if batching == "loop":
         learner.meta_gradients = lambda batch: through_map_fn(learner, batch)

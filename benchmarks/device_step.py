@@ -28,29 +28,12 @@ PROBLEMS = [
 
 def domain_of(problem: str, jit_compile: bool | None):
     """A domain at paper scale: two modes of regression, or Omniglot with one shot."""
-    import numpy as np
-
-    from data.omniglot import OmniglotTasks
-    from data.omniglot_characters import Characters
-    from data.regression import MIXTURES
-    from flags import omniglot_config
-    from mmaml_tf.classification.domain import ClassificationDomain
-    from mmaml_tf.regression.config import RegressionConfig, paper_settings
-    from mmaml_tf.regression.domain import RegressionDomain
+    from problems import omniglot, regression
 
     kind, *setting, method = problem.split("-")
-    chosen = dict(jit_compile=jit_compile)
     if kind == "regression":
-        mixture = MIXTURES["regression_2mode"]
-        settings = paper_settings("regression_2mode", method, tuple(mixture.mode_names))
-        return RegressionDomain(RegressionConfig(**settings | chosen), mixture)
-    ways = int(setting[0].removesuffix("way"))
-    images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28), np.uint8)
-    characters = Characters(images, np.arange(1623).astype(str))
-    config = omniglot_config.OmniglotConfig(
-        **omniglot_config.paper_settings(method, num_ways=ways) | chosen
-    )
-    return ClassificationDomain(config, OmniglotTasks(characters, 0, 1_100, 100, ways))
+        return regression(method, jit_compile=jit_compile)
+    return omniglot(method, int(setting[0].removesuffix("way")), jit_compile=jit_compile)
 
 
 def measure(problem: str, steps: int, rounds: int, jit_compile: bool | None) -> None:

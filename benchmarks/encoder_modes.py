@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.goals import GOALS
+from data.reinforcement import DOMAINS
 from registry import find
 
 
@@ -31,17 +32,19 @@ def main() -> None:
     parser.add_argument("--num_tasks", type=int, default=320)
     args = parser.parse_args()
 
-    from mmaml_tf.rl.config import ENCODERS, RlConfig, paper_settings
+    from mmaml_tf import encoders
+    from mmaml_tf.rl.config import RlConfig, paper_settings
 
     goals = GOALS[args.domain]
-    for encoder in ENCODERS:
+    for encoder in encoders.of("rl"):
         settings = paper_settings(args.domain, "mumomaml", goals.mode_names)
+        settings |= dict(reward=next(iter(DOMAINS[args.domain].environments)))
         config = RlConfig(**(settings | dict(encoder=encoder, rollouts=1)))
         domain = find(args.domain).build(config)
         learner = domain.build_learner()
         rng = np.random.default_rng(0)
         drawn, modes = goals.sample(rng, args.num_tasks)
-        v = learner.adapt_to(domain.tasks(drawn, rng), []).embedding.numpy()
+        v = learner.adapt_to(domain.tasks(drawn, rng), 0).embedding.numpy()
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
         accuracy = cross_val_score(classifier, v, modes, cv=5).mean()
         one, other = v[modes == 0], v[modes == 1]

@@ -23,11 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from env_rate import bare_mj_step, vector_steps
 
-from data.goals import GOALS
 from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.envs import HALF_CHEETAH_SPEED
-
-DOMAIN = "cheetah_speed"
 
 
 def main() -> None:
@@ -45,16 +42,15 @@ def main() -> None:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.intra_op_threads)
-    from mmaml_tf.rl.config import RlConfig, paper_settings
-    from mmaml_tf.rl.domain import RlDomain
+    from problems import cheetah_speed
+
     from mmaml_tf.rl.meta_trpo import without_graph_rewriting
     from mmaml_tf.rl.rollouts import Experience
 
     measuring = ("repeats", "intra_op_threads")
     chosen = {name: value for name, value in vars(args).items() if name not in measuring}
-    goals = GOALS[DOMAIN]
-    config = RlConfig(**(paper_settings(DOMAIN, args.method, goals.mode_names) | chosen))
-    domain = RlDomain(config, HALF_CHEETAH_SPEED, goals)
+    domain = cheetah_speed(**chosen)
+    config = domain.config
     learner = domain.build_learner()
     trpo = learner.meta_update
     batch = config.meta_batch_size * config.rollouts
@@ -74,7 +70,7 @@ def main() -> None:
             return trpo.full_step(*arguments).numpy()
 
     def inner_step(*arguments):
-        return learner.inner_step(*arguments)[0][0].numpy()
+        return tf.nest.flatten(learner.inner_step(*arguments))[0].numpy()
 
     for repeat in range(args.repeats + 1):
         for name, run in (("bare", bare), ("vector", vector)):
@@ -84,7 +80,7 @@ def main() -> None:
         tasks = domain.training_tasks(repeat)
         trajectories = learner.explore(tasks)
         tau, _ = learner.modulate(trajectories)
-        timed("sampling", learner.adapt_to, tasks, learner.learning_rates)
+        timed("sampling", learner.adapt_to, tasks, len(learner.learning_rates))
         *supports, query = map(learner.policy_data, tasks.rollouts)
         experience = Experience(trajectories, tuple(supports), query)
         prior, alpha = learner.network.prior(), tf.constant(config.inner_lr)

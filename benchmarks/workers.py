@@ -32,52 +32,15 @@ GROWTH = (50, 200, 800)
 STEPS = {"omniglot": 5, "regression": 10, "sampling": 1, "growth": 10}
 
 
-def regression(num_tasks: int):
-    """FiLM on two modes at paper scale, but for the number of tasks."""
-    from data.regression import MIXTURES
-    from mmaml_tf.regression.config import RegressionConfig, paper_settings
-    from mmaml_tf.regression.domain import RegressionDomain
+def domain_of(problem: str, num_tasks: int):
+    """FiLM on two modes, MAML on 5 ways and 1 shot, or MAML on cheetah_speed."""
+    import problems
 
-    mixture = MIXTURES["regression_2mode"]
-    settings = paper_settings("regression_2mode", "mumomaml", tuple(mixture.mode_names))
-    config = RegressionConfig(**(settings | dict(meta_batch_size=num_tasks)))
-    return RegressionDomain(config, mixture)
-
-
-def omniglot(num_tasks: int):
-    """MAML on 5 ways, 1 shot."""
-    import numpy as np
-
-    from data.omniglot import OmniglotTasks
-    from data.omniglot_characters import Characters
-    from flags.omniglot_config import OmniglotConfig, paper_settings
-    from mmaml_tf.classification.domain import ClassificationDomain
-
-    images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28), np.uint8)
-    characters = Characters(images, np.arange(1623).astype(str))
-    config = OmniglotConfig(**(paper_settings("maml") | dict(meta_batch_size=num_tasks)))
-    return ClassificationDomain(config, OmniglotTasks(characters, 0, 1_100, 100, 5))
-
-
-def sampling(num_tasks: int):
-    """MAML on cheetah_speed."""
-    from data.goals import GOALS
-    from mmaml_tf import envs
-    from mmaml_tf.rl.config import RlConfig, paper_settings
-    from mmaml_tf.rl.domain import RlDomain
-
-    goals = GOALS["cheetah_speed"]
-    settings = paper_settings("cheetah_speed", "maml", goals.mode_names)
-    config = RlConfig(**(settings | dict(meta_batch_size=num_tasks)))
-    return RlDomain(config, envs.HALF_CHEETAH_SPEED, goals)
-
-
-PROBLEMS = {
-    "omniglot": omniglot,
-    "regression": regression,
-    "sampling": sampling,
-    "growth": regression,
-}
+    if problem == "omniglot":
+        return problems.omniglot("maml", meta_batch_size=num_tasks)
+    if problem == "sampling":
+        return problems.cheetah_speed("maml", meta_batch_size=num_tasks)
+    return problems.regression("mumomaml", meta_batch_size=num_tasks)
 
 
 def supervised_step(domain, workers) -> Callable[[int], None]:
@@ -121,7 +84,7 @@ def work(problem: str, num_tasks: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     with joined(cluster.from_environment()) as workers:
         make = sampling_step if problem == "sampling" else supervised_step
-        run = make(PROBLEMS[problem](num_tasks), workers)
+        run = make(domain_of(problem, num_tasks), workers)
         print("ready", flush=True)
         for line in sys.stdin:
             began = time.perf_counter()
@@ -199,7 +162,7 @@ def main() -> None:
     """Measures and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--problems", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--omniglot_tasks", type=int, default=32)
     parser.add_argument("--regression_tasks", type=int, default=800)
     parser.add_argument("--sampling_tasks", type=int, default=40)

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -87,7 +88,7 @@ class LabelledFiles:
             if name in self._zips:
                 return self._zips[name].read(name)
             return (self.path / name).read_bytes()
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError) as error:
             raise RunError(f"{self.path}: {name} can't be read ({error})") from error
 
     def splits(self) -> Mapping[str, list[str]] | None:
@@ -98,9 +99,9 @@ class LabelledFiles:
         """
         beside = (self.path if self.path.is_dir() else self.path.parent) / SPLITS
         if beside.exists():
-            text = beside.read_text()
+            text = beside.read_bytes()
         elif SPLITS in self._zips:
-            text = self._zips[SPLITS].read(SPLITS).decode()
+            text = self.read(SPLITS)
         else:
             return None
         wanted = f"must hold lists of classes, {', '.join(SPLIT_NAMES)}"

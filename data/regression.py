@@ -32,6 +32,11 @@ class Mixture:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """What of the domain's flags the mixture decides."""
+        return {"noise_stddev": self.noise_stddev} | dict(self.settings)
+
+    @property
     def mode_names(self) -> list[str]:
         """The families' names, in the order of `TaskBatch.mode`."""
         return [family.name for family in self.families]
@@ -173,13 +178,12 @@ PLAIN_SINUSOID = dict(
     num_queries=10,
     eval_queries=10,
     hidden_units=(40, 40),
-    noise_stddev=0.0,
     bias_transformation_size=0,
     meta_clip_norm=None,
 )
 # [MuMoMAML] Table 1, and the five modes of the follow-up.
 MIXTURES = {
-    "sinusoid": Mixture([SINUSOID], settings=PLAIN_SINUSOID),
+    "sinusoid": Mixture([SINUSOID], noise_stddev=0.0, settings=PLAIN_SINUSOID),
     "regression_2mode": Mixture([SINUSOID, LINEAR]),
     "regression_3mode": Mixture([SINUSOID, LINEAR, QUADRATIC]),
     "regression_5mode": Mixture([SINUSOID, LINEAR, QUADRATIC, TANH, ABS]),

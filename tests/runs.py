@@ -42,7 +42,7 @@ def tiny_flags(method="mumomaml"):
 def tiny_domain(method="mumomaml", name="regression_2mode", **settings):
     """A regression domain that trains in seconds."""
     mixture = MIXTURES[name]
-    paper = paper_settings(name, method, tuple(mixture.mode_names), mixture.settings)
+    paper = paper_settings(name, method, tuple(mixture.mode_names), mixture.defaults)
     return RegressionDomain(
         RegressionConfig(**RegressionConfig.for_method(paper | TINY | settings)), mixture
     )

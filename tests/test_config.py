@@ -5,11 +5,13 @@ import json
 
 import pytest
 
-from data.regression import MIXTURES
+from data.families import LINEAR
+from data.regression import MIXTURES, Mixture
 from mmaml_tf.config import ConfigError
 from mmaml_tf.regression.config import QUICK, RegressionConfig, paper_settings
 from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.rl.config import paper_settings as rl_settings
+from registry import domains
 
 MODES = ("sinusoid", "linear")
 
@@ -33,8 +35,14 @@ def test_paper_settings():
     assert (maml.modulation, maml.bias_transformation_size) == (None, 20)
     three = paper_settings("regression_3mode", "maml", ("a", "b", "c"))
     assert three["meta_batch_size"] == 75
-    own = MIXTURES["sinusoid"].settings
-    assert paper_settings("sinusoid", "maml", ("sinusoid",), own)["inner_steps"] == 1
+    own = MIXTURES["sinusoid"].defaults
+    plain = paper_settings("sinusoid", "maml", ("sinusoid",), own)
+    assert (plain["inner_steps"], plain["noise_stddev"]) == (1, 0.0)
+
+
+def test_a_mixtures_noise_is_its_domains(monkeypatch):
+    monkeypatch.setitem(MIXTURES, "mine", Mixture([LINEAR], noise_stddev=0.1))
+    assert domains()["mine"].config("mine", "maml", "paper").noise_stddev == 0.1
 
 
 def test_quick_is_the_paper_setting_with_fewer_iterations():

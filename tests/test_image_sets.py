@@ -117,6 +117,20 @@ def test_what_is_no_set_is_named(tmp_path, case):
         load(path, SIZE)
 
 
+def test_a_flipped_byte_in_a_zip_is_named(tmp_path):
+    path = tmp_path / "set.zip"
+    write_set(tmp_path / "set")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for image in sorted((tmp_path / "set").rglob("*.png")):
+            file.write(image, image.relative_to(tmp_path / "set"))
+        start = file.infolist()[0].header_offset + 30 + len(file.infolist()[0].filename)
+    content = bytearray(path.read_bytes())
+    content[start] = 0x07  # a block of a type that deflate does not have
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"class00/0.png can't be read \(Error -3"):
+        load(path, SIZE)
+
+
 def test_16_bit_greys_are_shades(tmp_path):
     shades = np.array([[0, 257], [30_000, 65_535]], np.uint16)
     (tmp_path / "set" / "one").mkdir(parents=True)

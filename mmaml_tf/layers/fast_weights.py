@@ -95,7 +95,7 @@ def weights_form(
     """The cheaper fast-weight form of a dense layer.
 
     N rows cost N (in + out) numbers per task in factored form, the kernel in * out; the form with
-    fewer numbers is taken (choice). `benchmarks/meta_step.py` times it against materialising all.
+    fewer numbers is taken (choice). `benchmarks/methods.py` times it against materialising all.
     """
     if rows_seen is not None and rows_seen * (fan_in + fan_out) < fan_in * fan_out:
         return FactoredWeights
