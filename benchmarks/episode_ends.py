@@ -17,11 +17,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from absl import flags
 
-import registry
+from benchmarks.trained import trained
+from mmaml_tf.rl.config import RlConfig
 from mmaml_tf.tasks import TaskStream
-from mmaml_tf.training.run_folder import RunFolder
 
 
 def counted(
@@ -51,13 +50,9 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=40)
     parser.add_argument("--steps", type=int, default=5)
     args = parser.parse_args()
-    flags.FLAGS([sys.argv[0]])
 
-    folder = RunFolder(args.run)
-    config, registration = registry.held_run(folder)
-    domain = registration.build(config)
-    learner = domain.build_learner()
-    domain.restore(learner, folder)
+    domain, learner = trained(args.run, RlConfig)
+    config = domain.config
     rng = np.random.default_rng([config.eval_seed, TaskStream.EVALUATION.value])
     goals, _ = domain.goals.sample(rng, args.tasks)
     tasks = domain.tasks(goals, rng, config.eval_rollouts)

@@ -7,6 +7,7 @@ from typing import Any
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
 
@@ -30,5 +31,5 @@ def trained(path: str, kind: type[RunConfig], **settings: Any) -> tuple[Any, Met
     given = {name: value for name, value in settings.items() if value is not None}
     domain = registration.build(dataclasses.replace(config, **given))
     learner = domain.build_learner()
-    domain.restore(learner, folder)
+    fit.restore(learner, folder)
     return domain, learner

@@ -1,1 +1,1 @@
-"""Task distributions p(T) of the three domains."""
+"""Task distributions p(T) of the domains."""

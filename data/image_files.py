@@ -88,7 +88,7 @@ class LabelledFiles:
             if name in self._zips:
                 return self._zips[name].read(name)
             return (self.path / name).read_bytes()
-        except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise RunError(f"{self.path}: {name} can't be read ({error})") from error
 
     def splits(self) -> Mapping[str, list[str]] | None:

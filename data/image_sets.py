@@ -1,7 +1,6 @@
 """Image sets as arrays: decoded once to the wanted size, then loaded from a cache."""
 
 import functools
-import hashlib
 import io
 import os
 from collections.abc import Mapping
@@ -10,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from data.cache import user_cache_dir, write
+from data.cache import cached
 from data.episodes import by_stream, split
 from data.image_files import SPLIT_NAMES, LabelledFiles
 from mmaml_tf.errors import RunError
@@ -64,21 +62,17 @@ def load(
     """
     path = Path(os.path.expanduser(path))
     files = LabelledFiles(path)
-    digest = hashlib.sha256(f"decoding {DECODING} {size}\n".encode())
-    for line in files.versions():
-        digest.update(line.encode())
-    name = path.stem
-    folder = Path(cache_dir) if cache_dir is not None else user_cache_dir()
-    cache = folder / f"{name}-{size}-{digest.hexdigest()[:16]}.npy"
     sizes = [len(members) for members in files.classes.values()]
-    images = _read_cache(cache, sum(sizes), size)
-    if images is None:
-        print(f"decoding {path} once, into {cache}")
-        images = _decode(files, size)
-        write(cache, functools.partial(np.save, arr=images))
+    images = cached(
+        f"{path.stem}-{size}",
+        [f"decoding {DECODING}\n", *files.versions()],
+        (sum(sizes), size, size),
+        functools.partial(_decode, files, size),
+        cache_dir,
+    )
     names = tuple(files.classes)
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    return ImageSet(name, images, names, starts, _splits(files, names, split_seed))
+    return ImageSet(path.stem, images, names, starts, _splits(files, names, split_seed))
 
 
 def _splits(
@@ -118,18 +112,3 @@ def _of_bytes(image: Image.Image) -> Image.Image:
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-
-
-def _read_cache(path: Path, number: int, size: int) -> np.ndarray | None:
-    """What a cache holds; None if there is none, or it is damaged."""
-    try:
-        images = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError) as error:
-        logging.warning("%s is damaged (%s); decoding again", path, error)
-        return None
-    if images.shape[:3] != (number, size, size) or images.dtype != np.uint8:
-        logging.warning("%s does not hold these images; decoding again", path)
-        return None
-    return images

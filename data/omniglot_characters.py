@@ -1,22 +1,19 @@
 """Omniglot's characters as one array: decoded once, then loaded from a cache."""
 
 import functools
-import hashlib
 import os
-import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import BinaryIO, Self
+from pathlib import Path, PurePosixPath
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from data.cache import user_cache_dir, write
-from data.omniglot_files import ImageFiles, find_or_download
+from data.cache import cached
+from data.image_files import LabelledFiles
+from data.omniglot_files import REPLACE, find_or_download
 from mmaml_tf.errors import RunError
 
 DRAWINGS = 20
@@ -24,6 +21,8 @@ DRAWN_SIZE = 105
 SIZE = 28
 # Part of a cache's name: raise it when `decode` changes, so that old caches are not used.
 DECODING = 1
+# Where the drawings of a character are, and what they are called.
+Drawings = tuple[LabelledFiles, list[str]]
 
 
 @dataclass(frozen=True)
@@ -66,47 +65,52 @@ def load(data_dir: str | Path, cache_dir: str | Path | None = None) -> Character
       RunError: if an archive is missing and can't be downloaded, or one can't be read.
     """
     sources = find_or_download(Path(os.path.expanduser(data_dir)))
-    digest = hashlib.sha256(f"decoding {DECODING}\n".encode())
-    for source in sources:
-        for line in source.versions():
-            digest.update(line.encode())
-    folder = Path(cache_dir) if cache_dir is not None else user_cache_dir()
-    cache = folder / f"omniglot-{digest.hexdigest()[:16]}.npz"
-    characters = _read_cache(cache)
-    if characters is None:
-        print(f"decoding Omniglot once, into {cache}")
-        characters = decode(sources)
-        write(cache, functools.partial(_save, characters))
-    return characters
+    drawings = {name: of for source in sources for name, of in _drawings(source)}
+    names = sorted(drawings)
+    images = cached(
+        "omniglot",
+        [f"decoding {DECODING}\n", *(line for source in sources for line in source.versions())],
+        (len(names), DRAWINGS, SIZE, SIZE),
+        functools.partial(decode, [drawings[name] for name in names]),
+        cache_dir,
+    )
+    return Characters(images, np.array(names))
 
 
-def decode(sources: Sequence[ImageFiles]) -> Characters:
+def _drawings(source: LabelledFiles) -> Iterator[tuple[str, Drawings]]:
+    """Every character of an archive, `<alphabet>/<character>`, and the names of its files."""
+    for files in source.classes.values():
+        name = "/".join(PurePosixPath(files[0]).parent.parts[-2:])
+        if len(files) != DRAWINGS:
+            raise RunError(f"{source.path}: {name} has {len(files)} drawings, not {DRAWINGS}")
+        yield name, (source, files)
+
+
+def decode(characters: Iterable[Drawings]) -> np.ndarray:
     """Reads every drawing and shrinks it to SIZE x SIZE by averaging areas.
 
+    Returns:
+      uint8 [characters, DRAWINGS, SIZE, SIZE].
+
     Raises:
-      RunError: naming the file, if one is no PNG of the right size, or a character has not exactly
-        DRAWINGS of them, or there are no characters at all.
+      RunError: naming the file, if one is no PNG of the right size.
     """
-    images, names = [], []
-    for source in sources:
-        drawings = source.drawings()
-        if not drawings:
-            raise RunError(f"{source.path} holds no <alphabet>/<character>/<drawing>.png")
-        for name, files in drawings.items():
-            if len(files) != DRAWINGS:
-                raise RunError(f"{source.path}: {name} has {len(files)} drawings, not {DRAWINGS}")
-            drawn = tf.stack([_decode_drawing(source, file) for file in files])
-            ink = 255.0 - tf.image.resize(drawn, [SIZE, SIZE], method="area")[..., 0]
-            images.append(np.rint(ink.numpy()).astype(np.uint8))
-            names.append(name)
-    order = np.argsort(names)
-    return Characters(np.stack(images)[order], np.array(names)[order])
+    images = []
+    for source, files in characters:
+        drawn = tf.stack([_decode_drawing(source, file) for file in files])
+        ink = 255.0 - tf.image.resize(drawn, [SIZE, SIZE], method="area")[..., 0]
+        images.append(np.rint(ink.numpy()).astype(np.uint8))
+    return np.stack(images)
 
 
-def _decode_drawing(source: ImageFiles, file: str) -> tf.Tensor:
+def _decode_drawing(source: LabelledFiles, file: str) -> tf.Tensor:
     """[DRAWN_SIZE, DRAWN_SIZE, 1], 255 is paper."""
     try:
-        drawn = tf.io.decode_png(source.read(file), channels=1)
+        png = source.read(file)
+    except RunError as error:
+        raise RunError(f"{error}: {REPLACE}") from error
+    try:
+        drawn = tf.io.decode_png(png, channels=1)
     except tf.errors.InvalidArgumentError as error:
         raise RunError(f"{source.path}: {file} is not a readable PNG") from error
     if drawn.shape != (DRAWN_SIZE, DRAWN_SIZE, 1):
@@ -115,23 +119,3 @@ def _decode_drawing(source: ImageFiles, file: str) -> tf.Tensor:
             f"not {DRAWN_SIZE} x {DRAWN_SIZE}"
         )
     return drawn
-
-
-def _read_cache(path: Path) -> Characters | None:
-    """What a cache holds; None if there is none, or it is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            characters = Characters(file["images"], file["names"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        logging.warning("%s is damaged (%s); decoding again", path, error)
-        return None
-    if characters.images.shape != (len(characters), DRAWINGS, SIZE, SIZE):
-        logging.warning("%s does not hold Omniglot; decoding again", path)
-        return None
-    return characters
-
-
-def _save(characters: Characters, file: BinaryIO) -> None:
-    np.savez_compressed(file, images=characters.images, names=characters.names)

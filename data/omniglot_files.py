@@ -4,14 +4,11 @@ Omniglot (Lake, Salakhutdinov, Tenenbaum 2015; MIT licence) comes as two archive
 `images_background/<alphabet>/<character>/<drawing>.png`, and `images_evaluation/...`.
 """
 
-import re
-import zipfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 
+from data.image_files import LabelledFiles
 from mmaml_tf.errors import RunError
 
 ORIGIN = "https://github.com/brendenlake/omniglot/raw/master/python"
@@ -21,68 +18,10 @@ ARCHIVES = {
     "images_background": "68d2efa1b9178cc56df9314c21c6e718",
     "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
 }
-_REPLACE = "put a good copy there, or delete it to have it downloaded"
-_DRAWING = re.compile(r"images_\w+/([^/]+/[^/]+)/[^/]+\.png")
+REPLACE = "put a good copy there, or delete it to have it downloaded"
 
 
-class ImageFiles:
-    """The PNGs of one archive, packed or extracted.
-
-    Args:
-      path: a zip file, or the folder that was in it.
-
-    Raises:
-      RunError: if the zip file can't be read.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._zip: zipfile.ZipFile | None = None
-        if path.is_dir():
-            files = path.rglob("*.png")
-            stats = {f"{path.name}/{file.relative_to(path).as_posix()}": file for file in files}
-            self._versions = {
-                name: f"{file.stat().st_size} {file.stat().st_mtime_ns}"
-                for name, file in stats.items()
-            }
-            return
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise RunError(f"{path} is not a whole zip archive ({error}): {_REPLACE}") from error
-        self._versions = {
-            member.filename: f"{member.file_size} {member.CRC}" for member in self._zip.infolist()
-        }
-
-    def drawings(self) -> dict[str, list[str]]:
-        """The names of every character's PNGs, in order, by `<alphabet>/<character>`."""
-        found: dict[str, list[str]] = {}
-        for name in sorted(self._versions):
-            match = _DRAWING.fullmatch(name)
-            if match:
-                found.setdefault(match[1], []).append(name)
-        return found
-
-    def read(self, name: str) -> bytes:
-        """The content of a PNG.
-
-        Raises:
-          RunError: if the archive is damaged there.
-        """
-        if self._zip is None:
-            return (self.path.parent / name).read_bytes()
-        try:
-            return self._zip.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise RunError(f"{self.path} is damaged at {name} ({error}): {_REPLACE}") from error
-
-    def versions(self) -> Iterator[str]:
-        """Lines that change with the files' content: a checksum, or the time of the last change."""
-        for name in sorted(self._versions):
-            yield f"{name} {self._versions[name]}\n"
-
-
-def find_or_download(data_dir: Path) -> list[ImageFiles]:
+def find_or_download(data_dir: Path) -> list[LabelledFiles]:
     """Omniglot's archives, downloaded into `data_dir` where they are missing.
 
     Raises:
@@ -95,7 +34,10 @@ def find_or_download(data_dir: Path) -> list[ImageFiles]:
             path = data_dir / name
         elif not path.exists():
             _download(path, md5)
-        found.append(ImageFiles(path))
+        try:
+            found.append(LabelledFiles(path))
+        except RunError as error:
+            raise RunError(f"{error}: {REPLACE}") from error
     return found
 
 

@@ -24,12 +24,14 @@ class Mixture:
       inputs: distribution of x.
       settings: defaults of the domain's flags, where they are not
         `mmaml_tf.regression.config.paper_settings`.
+      is_told: whether an x is [x, parameters]: what an oracle sees ([MAML] 5.1).
     """
 
     families: Sequence[Family]
     noise_stddev: float = 0.3
     inputs: Uniform = field(default=Uniform(-5.0, 5.0))
     settings: Mapping[str, Any] = field(default_factory=dict)
+    is_told: bool = False
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -50,7 +52,7 @@ class Mixture:
           num_queries: query points per task, drawn independently of the support points.
 
         Returns:
-          x and y of [num_tasks, num_shots or num_queries, 1], mode [num_tasks].
+          x [num_tasks, num_shots or num_queries, input_size], y [..., 1], mode [num_tasks].
         """
         support_seed, query_seed, noise_seed, task_seed = self._seeds(draw)
         support_x = self.inputs.sample([draw.num_tasks, num_shots, 1], support_seed)
@@ -59,16 +61,24 @@ class Mixture:
         noise = tf.random.stateless_normal(clean.shape, noise_seed, stddev=self.noise_stddev)
         support_y, query_y = tf.split(clean + noise, [num_shots, num_queries], 1)
         mode = tf.repeat(tf.range(len(self.families)), draw.num_tasks // len(self.families))
-        return TaskBatch(Examples(support_x, support_y), Examples(query_x, query_y), mode)
+        support = Examples(self._seen(draw, support_x), support_y)
+        query = Examples(self._seen(draw, query_x), query_y)
+        return TaskBatch(support, query, mode)
 
     def grid(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
-        """`sample`'s tasks' inputs at the points x [N]: [num_tasks, N, 1]."""
-        return tf.tile(tf.reshape(x, [1, -1, 1]), [draw.num_tasks, 1, 1])
+        """`sample`'s tasks' inputs at the points x [N]: [num_tasks, N, input_size]."""
+        return self._seen(draw, _for_each(draw, x))
+
+    def _seen(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
+        if not self.is_told:
+            return x
+        parameters = self.parameters(draw)[:, None]
+        return tf.concat([x, tf.repeat(parameters, x.shape[1], 1)], -1)
 
     def curves(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
         """The noise-free functions of `sample`'s tasks at the points x [N]: [num_tasks, N]."""
         *_, task_seed = self._seeds(draw)
-        return self._values(task_seed, self.grid(draw, x))[..., 0]
+        return self._values(task_seed, _for_each(draw, x))[..., 0]
 
     def parameters(self, draw: Draw) -> tf.Tensor:
         """What `sample`'s functions are: [num_tasks, P], for every family whether it is the task's
@@ -89,16 +99,16 @@ class Mixture:
     @property
     def input_size(self) -> int:
         """Numbers in an x."""
-        return 1
+        return 1 + (self.num_parameters if self.is_told else 0)
 
     def one_sided(self) -> Self:
         """The same functions, of whose inputs only the lower half of the range is met."""
         low, high = self.inputs.low, self.inputs.high
         return replace(self, inputs=Uniform(low, (low + high) / 2))
 
-    def told(self) -> "ToldMixture":
+    def told(self) -> Self:
         """The same tasks, whose inputs say which function it is."""
-        return ToldMixture(self)
+        return replace(self, is_told=True)
 
     def _seeds(self, draw: Draw) -> list[tf.Tensor]:
         # Its type matters to fold_in; datasets count in int64.
@@ -130,43 +140,9 @@ class Mixture:
         return drawn
 
 
-class ToldMixture:
-    """A mixture's tasks with [x, parameters] for x: what an oracle sees ([MAML] 5.1).
-
-    Args:
-      mixture: whose tasks.
-    """
-
-    def __init__(self, mixture: Mixture):
-        self.mixture = mixture
-        self.mode_names = mixture.mode_names
-        self.input_size = mixture.input_size + mixture.num_parameters
-        self.curves = mixture.curves
-
-    def told(self) -> Self:
-        """They are."""
-        return self
-
-    def one_sided(self) -> "ToldMixture":
-        """See `Mixture.one_sided`."""
-        return ToldMixture(self.mixture.one_sided())
-
-    def sample(self, draw: Draw, num_shots: int, num_queries: int) -> TaskBatch:
-        """See `Mixture.sample`; x is [num_tasks, N, 1 + P]."""
-        batch = self.mixture.sample(draw, num_shots, num_queries)
-        support, query = (
-            Examples(self._told(draw, examples.x), examples.y)
-            for examples in (batch.support, batch.query)
-        )
-        return TaskBatch(support, query, batch.mode)
-
-    def grid(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
-        """See `Mixture.grid`."""
-        return self._told(draw, self.mixture.grid(draw, x))
-
-    def _told(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
-        parameters = self.mixture.parameters(draw)[:, None]
-        return tf.concat([x, tf.repeat(parameters, x.shape[1], 1)], -1)
+def _for_each(draw: Draw, x: tf.Tensor) -> tf.Tensor:
+    """The points x [N] for each task: [num_tasks, N, 1]."""
+    return tf.tile(tf.reshape(x, [1, -1, 1]), [draw.num_tasks, 1, 1])
 
 
 # [MAML] 5.1.

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmaml_tf.classification.config import ClassificationConfig, widths
 from mmaml_tf.config import ConfigError
-from mmaml_tf.few_shot.config import METHOD_DEFAULTS
+from mmaml_tf.few_shot.config import DEFAULTS
 
 OMNIGLOT = "omniglot"
 
@@ -61,7 +61,7 @@ class ImageSetsConfig(ClassificationConfig):
 
     @property
     def mode_names(self) -> tuple[str, ...]:
-        """See `ClassificationConfig`."""
+        """See `FewShotConfig`."""
         return self.modes if len(self.modes) > 1 else ("all",)
 
     @property
@@ -88,26 +88,17 @@ def paper_settings(
     settings: dict[str, Any] = dict(
         domain="image_sets",
         method=method,
-        modulation="film",
-        seed=0,
         iterations=60_000,
         meta_batch_size=4 * max(1, len(modes)),
         inner_steps=5,
         inner_lr=0.01 * num_ways,
-        meta_lr=0.001,
-        lr_schedule="constant",
-        first_order=False,
-        **METHOD_DEFAULTS,
+        **DEFAULTS,
         context_size=3,
-        inner_clip_norm=None,
-        inner_clip_value=None,
         meta_clip_norm=None,
         meta_clip_value=10.0 * num_shots / (num_ways * num_queries),
-        jit_compile=None,
         log_every=100,
         checkpoint_every=100,
         eval_tasks=600 * max(1, len(modes)),
-        eval_seed=1,
         num_ways=num_ways,
         num_shots=num_shots,
         num_queries=num_queries,

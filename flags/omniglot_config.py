@@ -5,7 +5,7 @@ import os
 from typing import Any, Self
 
 from mmaml_tf.classification.config import ClassificationConfig, widths
-from mmaml_tf.few_shot.config import METHOD_DEFAULTS
+from mmaml_tf.few_shot.config import DEFAULTS
 
 DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
 
@@ -63,25 +63,16 @@ def paper_settings(
     settings: dict[str, Any] = dict(
         domain="omniglot",
         method=method,
-        modulation="film",
-        seed=0,
         iterations=60_000,
         meta_batch_size=32,
         inner_steps=1,
         inner_lr=0.4,
-        meta_lr=0.001,
-        lr_schedule="constant",
-        first_order=False,
-        **METHOD_DEFAULTS,
+        **DEFAULTS,
         context_size=3,
-        inner_clip_norm=None,
-        inner_clip_value=None,
         meta_clip_norm=None,
-        jit_compile=None,
         log_every=500,
         checkpoint_every=500,
         eval_tasks=1_000,
-        eval_seed=1,
         num_ways=num_ways,
         num_shots=num_shots,
         num_queries=num_shots,

@@ -90,7 +90,7 @@ class RunConfig:
     OPTIONAL: ClassVar[dict[str, tuple[str, ...]]] = {}
     # Settings of earlier versions, with the only value that they had.
     DROPPED: ClassVar[dict[str, Any]] = {}
-    # What an evaluation or an export may change.
+    # What an evaluation may change.
     EVALUATION: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed")
     # What an export may change.
     EXPORT: ClassVar[tuple[str, ...]] = ()
@@ -218,6 +218,17 @@ class RunConfig:
     def require_at_least(self, field: str, minimum: int) -> None:
         """Raises ConfigError unless the field is `minimum` or more."""
         self.require(field, getattr(self, field) >= minimum, f"must be {minimum} or more")
+
+    def require_each_mode(self, modes: Sequence[str], *fields: str) -> None:
+        """Raises ConfigError unless the fields are as many tasks of each mode, and an evaluation
+        has two at least: intervals are given per mode, and one task has none."""
+        for field in fields:
+            self.require(
+                field,
+                getattr(self, field) % len(modes) == 0,
+                f"must be a multiple of the {len(modes)} modes ({', '.join(modes)})",
+            )
+        self.require_at_least("eval_tasks", 2 * len(modes))
 
     def require_steps(self, field: str, minimum: int) -> None:
         """Raises ConfigError unless the field is a number of gradient steps."""

@@ -25,8 +25,8 @@ class Method:
     Attributes:
       learner: what the domain builds it with; of a supervised domain, a `MetaLearner` class, or a
         function that makes one.
-      settings: groups of settings that it has, of those that not every method has (the config's
-        GROUPS).
+      settings: groups of settings that it has, of those that not every method has: the config's
+        GROUPS, and what the domain knows itself (`FewShotDomain.arguments`).
       published: by a config's DATA, what of a domain's settings is the method's own: its paper's,
         or chosen; or a function that makes it of the domain's.
       is_trained: whether its iterations change anything.
@@ -70,6 +70,7 @@ METHODS: Registry[Method] = Registry(
         "rl": ("mmaml_tf.rl.methods", "mmaml_tf.rl.rl2"),
     }
 )
+of = METHODS.of
 
 
 def register(
@@ -97,8 +98,3 @@ def register(
         return learner
 
     return add
-
-
-def of(kind: str) -> dict[str, Method]:
-    """The methods that domains of a kind know, by name."""
-    return METHODS.of(kind)

@@ -1,13 +1,14 @@
-"""Names for what a user may choose or add: methods and task encoders, by kind of domain.
+"""Names for what a user may choose or add, by kind of domain: methods, encoders, networks.
 
 Free of TensorFlow: the files that register what is built in are imported when one is looked up.
 """
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
+Own = TypeVar("Own")
 
 
 class Registry(Generic[Entry]):
@@ -26,6 +27,15 @@ class Registry(Generic[Entry]):
         """Makes an entry known to domains of these kinds; of two with one name the later counts."""
         for kind in kinds:
             self._entries.setdefault(kind, {})[name] = entry
+
+    def register(self, name: str, *kinds: str) -> Callable[[Own], Own]:
+        """Makes what it decorates available under `name` in domains of these kinds."""
+
+        def add(entry: Own) -> Own:
+            self.add(name, kinds, entry)  # type: ignore[arg-type]
+            return entry
+
+        return add
 
     def of(self, kind: str) -> dict[str, Entry]:
         """What domains of a kind know, by name, in the names' order."""

@@ -31,6 +31,11 @@ class TaskBatch(NamedTuple):
     query: Examples
     mode: tf.Tensor
 
+    def points(self) -> Examples:
+        """Support and query points of each task together."""
+        pairs = zip(self.support, self.query, strict=True)
+        return Examples(*(tf.concat(pair, 1) for pair in pairs))
+
 
 class Rollouts(NamedTuple):
     """Episodes of every task in a batch, padded to the horizon H.

@@ -161,7 +161,7 @@ def test_nothing_is_left_out_of_a_folder_of_zips(tmp_path):
 def test_a_validation_counts_as_many_tasks_of_each_set(sets, monkeypatch):
     """Of the last batch, too, which has more than are left."""
     mode_is_score = lambda batch: (tf.cast(batch.mode, tf.float32)[:, None], None)  # noqa: E731
-    monkeypatch.setattr(domain, "EVALUATION_BATCH", 4)
+    monkeypatch.setattr(domain.ClassificationDomain, "EVALUATION_BATCH", 4)
     monkeypatch.setattr(domain.evaluation, "scorer", lambda *_: mode_is_score)
     settings = paper_settings("protonet", ("photos", "signs"), num_ways=2)
     settings |= dict(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mmaml_tf.errors import RunError
-from mmaml_tf.training import provenance
+from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.run_folder import RunFolder
 from portable.export import export
 from portable.step_folder import StepFolder
@@ -72,7 +72,7 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     accuracies = [f.metrics.column("validation_accuracy") for f in (whole, parts)]
     np.testing.assert_allclose(*accuracies, atol=0.1)
     learner = longer.build_learner()
-    longer.restore(learner, parts)
+    fit.restore(learner, parts)
     fresh = [variable.numpy() for variable in longer.build_learner().trainable_variables]
     trained = [variable.numpy() for variable in learner.trainable_variables]
     moved = max(np.abs(a - b).max() for a, b in zip(trained, fresh, strict=True))

@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 
 import mmaml_tf as mm
+from data.regression import MIXTURES
 from flags import image_sets_config, omniglot_config
 from mmaml_tf.learners.mini_batches import mini_batches
 from mmaml_tf.networks.models import mlp
+from mmaml_tf.regression.config import paper_settings
 from tests import omniglot_fixture
 from tests.learners import make_batch
 
@@ -140,6 +142,8 @@ def test_published_settings():
     mini = image_sets_config.paper_settings("reptile", ("miniimagenet",), 5, 5)
     assert (mini["inner_steps"], mini["eval_batch_size"], mini["meta_lr"]) == (8, 15, 1)
     assert (mini["num_shots"] + mini["num_queries"], mini["meta_clip_value"]) == (15, None)
+    waves = MIXTURES["sinusoid"].defaults  # one step for others
+    assert paper_settings("sinusoid", "reptile", ("sinusoid",), waves)["inner_steps"] == 5
 
 
 def test_learns_images(float64):

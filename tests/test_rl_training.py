@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import RunFolder
 from tests.rl_problem import BANDIT_GOALS, tiny_domain, tiny_flags
 from tests.runs import command, start_command
@@ -65,7 +66,7 @@ def test_training_ends_with_the_weights_of_the_best_return(tmp_path, monkeypatch
     returns = pd.read_csv(tmp_path / "metrics.csv")["return_after"]
     assert returns.idxmax() < 7, "choose other settings: the last one was the best"
     again = domain.build_learner()
-    assert domain.restore(again, RunFolder(tmp_path)) == returns.idxmax() + 1
+    assert fit.restore(again, RunFolder(tmp_path)) == returns.idxmax() + 1
     for one, other in zip(policy_weights(learner), policy_weights(again), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -10,6 +10,7 @@ import pytest
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
+from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import LOCK, RunFolder
 from tests.runs import SCRIPT, command, start_command, tiny_domain, tiny_flags
 
@@ -253,7 +254,7 @@ def test_another_networks_checkpoint_is_called_that(tmp_path):
     for units, words in (((8, 9), "is .* there, .* here"), ((8,), "it has 7 weights, this one 5")):
         other = tiny_domain("maml", hidden_units=units)
         with pytest.raises(RunError, match=f"ckpt-10 is of another network: .*{words}"):
-            other.restore(other.build_learner(), folder)
+            fit.restore(other.build_learner(), folder)
 
 
 def test_home_is_home_and_the_net_is_refused(capsys, in_empty_folder, monkeypatch):

@@ -13,7 +13,7 @@ import tensorflow as tf
 import mmaml_tf as mm
 from mmaml_tf.errors import NonFiniteLossError, RunError
 from mmaml_tf.reporting import actions
-from mmaml_tf.training import callbacks, provenance
+from mmaml_tf.training import callbacks, fit, provenance
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import start_command, tiny_domain, tiny_flags
 
@@ -197,7 +197,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     expected = train(folder, "mumomaml")
     damage(folder, 30)
     domain = tiny_domain("mumomaml")
-    assert domain.restore(domain.build_learner(), folder) == 20
+    assert fit.restore(domain.build_learner(), folder) == 20
     assert not list(folder.checkpoints.glob("damaged-*"))  # reading renames nothing
     resumed = train(folder, "mumomaml")
     assert "ckpt-30" in caplog.text
@@ -252,7 +252,7 @@ def test_non_finite_loss_stops_names_the_iteration_and_keeps_the_checkpoint(tmp_
     assert {p.stem for p in folder.checkpoints.glob("*.index")} == {"ckpt-0", "ckpt-10"}
     assert [entry["iterations"] for entry in provenance.held(folder.provenance_file)] == [10]
     restored = tiny_domain("maml", inner_clip_norm=None).build_learner()
-    assert domain.restore(restored, folder) == 10
+    assert fit.restore(restored, folder) == 10
     assert all(np.all(np.isfinite(v)) for v in restored.trainable_variables)
 
 

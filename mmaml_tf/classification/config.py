@@ -60,11 +60,6 @@ class ClassificationConfig(FewShotConfig):
         """Height, width and channels of the data set's images."""
         raise NotImplementedError
 
-    @property
-    def mode_names(self) -> tuple[str, ...]:
-        """Kinds of tasks; of which every batch has equally many, in this order."""
-        return ("all",)
-
     def __post_init__(self):
         super().__post_init__()
         self.require_at_least("num_ways", 2)
@@ -88,13 +83,7 @@ class ClassificationConfig(FewShotConfig):
             not self.has("modes") or len(modes) > 1,
             f"one model per mode, and --domain={self.domain} has one mode here",
         )
-        for field in ("meta_batch_size", "eval_tasks", "validation_tasks"):
-            self.require(
-                field,
-                getattr(self, field) % len(modes) == 0,
-                f"must be a multiple of the {len(modes)} modes ({', '.join(modes)})",
-            )
-        self.require_at_least("eval_tasks", 2 * len(modes))
+        self.require_each_mode(modes, "meta_batch_size", "eval_tasks", "validation_tasks")
         self.require_one_of("network", list(networks.of(self.KIND)))
         self.require_one_of("task_batching", TASK_BATCHINGS)
         self.require_one_of("bn_statistics", BN_STATISTICS)

@@ -1,6 +1,5 @@
 """The classification domain: wires tasks, networks, encoder, loss, figures and export together."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -11,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders, networks
+from mmaml_tf import networks
 from mmaml_tf.classification.config import ClassificationConfig
 from mmaml_tf.classification.figures import episodes
 from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
@@ -23,14 +22,11 @@ from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 
-METRIC = "accuracy"
 VALIDATION = "validation_accuracy"
 # Validations whose mean picks the model: the error of one is as large as what is left to gain.
 PICKED_BY = 5
 # Evaluations report every step up to this one at least.
 REPORTED_STEPS = 10
-# Tasks per call in validation and evaluation, to bound the memory it takes.
-EVALUATION_BATCH = 50
 FIGURE_TASKS = 3
 FIGURE_GROUPS = 8
 FIGURE_TASKS_PER_GROUP = 40
@@ -65,6 +61,10 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
       tasks: the task distribution.
     """
 
+    METRIC = "accuracy"
+    SCORE = staticmethod(accuracy)
+    EVALUATION_BATCH = 50
+
     def __init__(self, config: ClassificationConfig, tasks: ClassificationTasks):
         super().__init__(config, tasks)
         if self.learner_class.trains_on_classes:
@@ -94,39 +94,25 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def arguments(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
         """See `FewShotDomain`."""
         return {
+            **super().arguments(),
             "ways": lambda: dict(num_ways=self.config.num_ways),
             "outputs": lambda: dict(num_outputs=self.config.num_ways),
-            "modes": lambda: dict(num_modes=len(self.config.mode_names)),
             "classes": lambda: dict(num_classes=self.tasks.num_classes),
             "inner_loop": lambda: dict(fast_weights="materialised", **self.as_given("inner_loop")),
-            "modulation": self._modulation,
         }
 
-    def _modulation(self) -> dict[str, Any]:
-        chosen = self.as_given("modulation")
-        encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
-        return dict(
-            modulation=chosen["modulation"],
-            encoder=encoder(chosen["encoder_filters"], chosen["embedding_units"]),
-        )
-
-    def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
-        """Measures query accuracy on `config.eval_tasks` fresh tasks of unseen classes."""
-        config = self.config
-        batches = self._batches(
-            TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, config.shots_at_evaluation
-        )
-        num_steps = None
-        if config.has("inner_loop"):
-            num_steps = max(REPORTED_STEPS, self.config.eval_steps or 0)
-        results = evaluation.measure(learner, accuracy, *batches, num_steps)
-        return results.first(config.eval_tasks, len(config.mode_names))
+    @property
+    def reported_steps(self) -> int | None:
+        """As many as the run has for it, and no fewer than papers report."""
+        if not self.config.has("inner_loop"):
+            return None
+        return max(REPORTED_STEPS, self.config.eval_steps or 0)
 
     def validation(self, learner: MetaLearner) -> fit.Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
         num_tasks, num_modes = config.validation_tasks, len(config.mode_names)
-        sample, num_batches = self._batches(
+        sample, num_batches = self.batches(
             TaskStream.VALIDATION, config.split_seed, num_tasks, config.num_shots
         )
 
@@ -154,24 +140,6 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             return tf.reduce_mean(tf.stack(of_modes))
 
         return fit.Validation(VALIDATION, score, PICKED_BY)
-
-    def _batches(
-        self, stream: TaskStream, seed: int, num_tasks: int, num_shots: int
-    ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
-        """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
-        config = self.config
-        modes = len(config.mode_names)
-        batch_size = min(num_tasks, EVALUATION_BATCH // modes * modes)
-
-        def sample(index: tf.Tensor) -> TaskBatch:
-            draw = Draw(stream, seed, index, batch_size)
-            return self.tasks.sample(draw, num_shots, config.eval_queries)
-
-        return sample, math.ceil(num_tasks / batch_size)
-
-    def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
-        """The rows of evaluation.csv."""
-        return evaluation.summarise(results, self.config.mode_names, METRIC)
 
     def run_figures(
         self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame

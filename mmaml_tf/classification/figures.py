@@ -23,7 +23,7 @@ def episodes(
     one, in a line for every number of gradient steps.
 
     Args:
-      support_x: an image of every class, [tasks, classes, H, W].
+      support_x: an image of every class, [tasks, classes, H, W] or, in color, [..., 3].
       query_x: likewise.
       predicted: class probabilities of the query images after so many gradient steps, [tasks,
         classes, classes].

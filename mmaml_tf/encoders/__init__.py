@@ -10,12 +10,9 @@ whose first argument is its width (for images: channels and width), with a defau
 `--encoder=mine` selects it. Free of TensorFlow.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from mmaml_tf.registries import Registry
-
-Encoder = TypeVar("Encoder")
 
 ENCODERS: Registry[Any] = Registry(
     {
@@ -24,18 +21,4 @@ ENCODERS: Registry[Any] = Registry(
         "rl": ("mmaml_tf.encoders.moments", "mmaml_tf.encoders.gru"),
     }
 )
-
-
-def register(name: str, *kinds: str) -> Callable[[Encoder], Encoder]:
-    """Makes an encoder available under `name` in domains of these kinds."""
-
-    def add(encoder: Encoder) -> Encoder:
-        ENCODERS.add(name, kinds, encoder)
-        return encoder
-
-    return add
-
-
-def of(kind: str) -> dict[str, Any]:
-    """The encoders that domains of a kind know, by name."""
-    return ENCODERS.of(kind)
+register, of = ENCODERS.register, ENCODERS.of

@@ -5,8 +5,18 @@ import dataclasses
 from mmaml_tf.config import RunConfig
 from mmaml_tf.learners.options import INNER_OPTIMIZERS
 
-# Settings of single methods, the same in all supervised domains.
-METHOD_DEFAULTS = dict(
+# The same in all supervised domains.
+DEFAULTS = dict(
+    modulation="film",
+    seed=0,
+    meta_lr=0.001,
+    lr_schedule="constant",
+    first_order=False,
+    inner_clip_norm=None,
+    inner_clip_value=None,
+    jit_compile=None,
+    eval_seed=1,
+    # of single methods
     learned_rates=False,
     multi_step_iterations=5_000,
     first_order_iterations=0,
@@ -99,6 +109,11 @@ class FewShotConfig(RunConfig):
         "eval_shots",
         "eval_steps",
     )
+
+    @property
+    def mode_names(self) -> tuple[str, ...]:
+        """Kinds of tasks, of which every batch has equally many, in this order."""
+        return ("all",)
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,16 +1,19 @@
 """What the supervised domains share: learners by the run's method, and tasks to train on."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import keras
+import pandas as pd
 import tensorflow as tf
 
-from mmaml_tf import methods
+from mmaml_tf import encoders, methods
 from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.meta_learner import MetaLearner
+from mmaml_tf.reporting import evaluation
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import RunFolder
@@ -35,6 +38,11 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
       tasks: the task distribution.
     """
 
+    # What evaluation.csv has of every task, and how it is found.
+    METRIC: ClassVar[str]
+    SCORE: "ClassVar[staticmethod[[tf.Tensor, tf.Tensor], tf.Tensor]]"
+    # Tasks per call in validation and evaluation, at most, to bound the memory it takes.
+    EVALUATION_BATCH: ClassVar[int]
     # Meta-steps per call into TensorFlow, at most.
     STEPS_PER_CALL: ClassVar[int] = 1
 
@@ -93,9 +101,17 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         settings = self.config.group(group)
         return {name: value for name, value in settings.items() if name != "eval_steps"}
 
-    @abstractmethod
     def arguments(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
         """What a method gets for those groups whose arguments are not the settings as they are."""
+        return {
+            "modes": lambda: dict(num_modes=len(self.config.mode_names)),
+            "modulation": self._modulation,
+        }
+
+    def _modulation(self) -> dict[str, Any]:
+        modulation, encoder, *sizes = self.as_given("modulation").values()
+        chosen = encoders.of(self.config.KIND)[encoder]
+        return dict(modulation=modulation, encoder=chosen(*sizes))
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""
@@ -115,11 +131,38 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         validation = self.validation(learner)
         fit.train(learner, self.config, folder, self.training_tasks, validation)
         if validation is not None:
-            print(f"best {validation.name}: iteration {self.restore(learner, folder)}")
+            print(f"best {validation.name}: iteration {fit.restore(learner, folder)}")
 
-    def restore(self, learner: MetaLearner, folder: RunFolder) -> int:
-        """Restores a trained learner; returns the iteration it was saved at."""
-        return fit.restore(learner, folder)
+    def batches(
+        self, stream: TaskStream, seed: int, num_tasks: int, num_shots: int
+    ) -> tuple[Callable[[tf.Tensor], TaskBatch], int]:
+        """index -> a batch of the stream's tasks, and how many batches have `num_tasks`."""
+        num_modes = len(self.config.mode_names)
+        batch_size = min(num_tasks, self.EVALUATION_BATCH // num_modes * num_modes)
+
+        def sample(index: tf.Tensor) -> TaskBatch:
+            draw = Draw(stream, seed, index, batch_size)
+            return self.tasks.sample(draw, num_shots, self.config.eval_queries)
+
+        return sample, math.ceil(num_tasks / batch_size)
+
+    @property
+    def reported_steps(self) -> int | None:
+        """Gradient steps up to which an evaluation reports; None for those of the training."""
+        return self.config.eval_steps
+
+    def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
+        """Measures the learner on `config.eval_tasks` fresh tasks."""
+        config = self.config
+        batches = self.batches(
+            TaskStream.EVALUATION, config.eval_seed, config.eval_tasks, config.shots_at_evaluation
+        )
+        results = evaluation.measure(learner, self.SCORE, *batches, self.reported_steps)
+        return results.first(config.eval_tasks, len(config.mode_names))
+
+    def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
+        """The rows of evaluation.csv."""
+        return evaluation.summarise(results, self.config.mode_names, self.METRIC)
 
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel."""

@@ -13,7 +13,7 @@ from mmaml_tf.layers.rules import LayerCall, rule_for
 class BiasTransformation(keras.layers.Layer):
     """[x, b]: gives the next layer a bias whose gradient is decoupled from the others'.
 
-    From one-shot imitation learning (Finn et al. 2017b); MAML and Multi-MAML use it in the
+    From one-shot imitation learning (Finn et al. 2017b); methods without modulation use it in the
     regression tasks.
 
     Args:

@@ -9,17 +9,12 @@ import tensorflow as tf
 from keras.layers import Conv2D
 
 from mmaml_tf.layers.modulation import over_positions
-from mmaml_tf.layers.rules import LayerCall, rule_for
+from mmaml_tf.layers.rules import LayerCall, has_own_weights, rule_for
 
 
 def is_plain(layer: Conv2D) -> bool:
     """Whether the layer has what is done here: no groups of channels, channels last."""
-    return (
-        layer.groups == 1
-        and layer.data_format == "channels_last"
-        and not getattr(layer, "lora_enabled", False)
-        and layer.quantization_mode is None
-    )
+    return layer.groups == 1 and layer.data_format == "channels_last" and has_own_weights(layer)
 
 
 @rule_for(Conv2D, fits=is_plain)

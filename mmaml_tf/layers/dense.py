@@ -3,14 +3,10 @@
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.rules import LayerCall, rule_for
+from mmaml_tf.layers.rules import LayerCall, has_own_weights, rule_for
 
 
-def _is_plain(layer: keras.layers.Dense) -> bool:
-    return not layer.lora_enabled and layer.quantization_mode is None
-
-
-@rule_for(keras.layers.Dense, fits=_is_plain, at_outputs=True)
+@rule_for(keras.layers.Dense, fits=has_own_weights, at_outputs=True)
 def dense(call: LayerCall, x: tf.Tensor) -> tf.Tensor:
     """a(modulation(x W' + b')): [tasks, N, ..., in] -> [tasks, N, ..., out]."""
     layer = call.layer

@@ -3,14 +3,10 @@
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.rules import LayerCall, rule_for
+from mmaml_tf.layers.rules import LayerCall, has_own_weights, rule_for
 
 
-def _is_plain(layer: keras.layers.Embedding) -> bool:
-    return not layer.lora_enabled and layer.quantization_mode is None
-
-
-@rule_for(keras.layers.Embedding, fits=_is_plain)
+@rule_for(keras.layers.Embedding, fits=has_own_weights)
 def embedding(call: LayerCall, x: tf.Tensor) -> tf.Tensor:
     """Rows of the table: integers [tasks, N, ...] -> [tasks, N, ..., units]."""
     (table,) = call.weights

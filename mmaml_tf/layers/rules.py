@@ -160,3 +160,8 @@ class LayerCall:
         )
         trace.inputs.append(inputs)
         trace.leaves.append(z)
+
+
+def has_own_weights(layer: keras.layers.Layer) -> bool:
+    """Whether the layer runs with its variables as they are: neither LoRA's nor quantised ones."""
+    return not getattr(layer, "lora_enabled", False) and layer.quantization_mode is None

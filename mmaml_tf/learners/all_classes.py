@@ -26,7 +26,7 @@ class AllClasses(keras.layers.Layer):
     def losses(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
         """Each task's mean cross-entropy over all of its images, support and query: [tasks], twice,
         as a method's `meta_loss`."""
-        x, y = (tf.concat(parts, 1) for parts in zip(batch.support, batch.query, strict=True))
+        x, y = batch.points()
         features, _ = self.body.forward(x, self.body.prior())
         losses = cross_entropy(y, self.head(features))
         return losses, losses

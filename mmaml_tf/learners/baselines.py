@@ -23,7 +23,7 @@ class Pretrained(GradientBased):
 
     def meta_loss(self, batch: TaskBatch, tau: Tau = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of all of a task's points, none of them known to be its: [tasks], twice."""
-        x, y = (tf.concat(parts, 1) for parts in zip(batch.support, batch.query, strict=True))
+        x, y = batch.points()
         outputs, _ = self.network.forward(x, self.network.prior(), tau)
         losses = self.task_loss(y, outputs)
         return losses, losses

@@ -12,7 +12,7 @@ from mmaml_tf.layers.gradients import Change, ElementwiseScaled, Gradient
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.networks.task_network import TaskNetwork
 
-TaskLoss = Callable[[tf.Tensor], tf.Tensor]
+OutputLoss = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class InnerLoop:
         fast: Fast,
         tau: Tau,
         x: tf.Tensor,
-        loss: TaskLoss,
+        loss: OutputLoss,
         learning_rate: float | tf.Tensor | None = None,
     ) -> tuple[Fast, tf.Tensor]:
         """One step: theta'' = theta' - alpha grad_theta' L(f(x; theta', tau)).
@@ -74,7 +74,7 @@ class InnerLoop:
         fast: Fast,
         tau: Tau,
         x: tf.Tensor,
-        loss: TaskLoss,
+        loss: OutputLoss,
     ) -> tuple[list[Gradient], tf.Tensor]:
         """grad_theta' L(f(x; theta', tau)) of the layers that adapt, elements clamped, and L; the
         arguments are those of `step`."""
@@ -118,7 +118,7 @@ class InnerLoop:
         fast: Fast,
         tau: Tau,
         x: tf.Tensor,
-        loss: TaskLoss,
+        loss: OutputLoss,
     ) -> tuple[list[Fast], tf.Tensor | None]:
         """All S steps on the same support set.
 

@@ -30,6 +30,7 @@ class Network(NamedTuple):
 
 
 NETWORKS: Registry[Network] = Registry({"classification": ("mmaml_tf.networks.models",)})
+of = NETWORKS.of
 
 
 def register(
@@ -42,8 +43,3 @@ def register(
         return build
 
     return add
-
-
-def of(kind: str) -> dict[str, Network]:
-    """The networks that domains of a kind know, by name."""
-    return NETWORKS.of(kind)

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from mmaml_tf.few_shot.config import METHOD_DEFAULTS, FewShotConfig
+from mmaml_tf.few_shot.config import DEFAULTS, FewShotConfig
 from mmaml_tf.learners.options import FAST_WEIGHTS
 
 # Evaluation tasks per call at most, to bound the memory it takes.
@@ -40,6 +40,11 @@ class RegressionConfig(FewShotConfig):
         "modulation": ("modulation", "encoder", "encoder_units"),
     }
 
+    @property
+    def mode_names(self) -> tuple[str, ...]:
+        """See `FewShotConfig`."""
+        return self.modes
+
     def __post_init__(self):
         super().__post_init__()
         if self.encoder is not None:
@@ -50,14 +55,7 @@ class RegressionConfig(FewShotConfig):
         if self.fast_weights is not None:
             self.require_one_of("fast_weights", FAST_WEIGHTS)
         self.require("modes", len(self.modes) > 0, "a mixture has one or more")
-        for field in ("meta_batch_size", "eval_tasks"):
-            self.require(
-                field,
-                getattr(self, field) % len(self.modes) == 0,
-                f"must be a multiple of the {len(self.modes)} modes ({', '.join(self.modes)})",
-            )
-        # Intervals are given per mode, and one task has none.
-        self.require_at_least("eval_tasks", 2 * len(self.modes))
+        self.require_each_mode(self.modes, "meta_batch_size", "eval_tasks")
 
     def largest_arrays(self) -> dict[tuple[str, ...], int]:
         """Activations, which the meta-gradient keeps of every step, and the largest kernel."""
@@ -87,26 +85,17 @@ def paper_settings(
     settings: dict[str, Any] = dict(
         domain=domain,
         method=method,
-        modulation="film",
         modes=modes,
-        seed=0,
         iterations=70_000,
         meta_batch_size=25 * len(modes),
         inner_steps=5,
         inner_lr=0.001,
-        meta_lr=0.001,
-        lr_schedule="constant",
-        first_order=False,
-        **METHOD_DEFAULTS,
+        **DEFAULTS,
         context_size=5,
-        inner_clip_norm=None,
-        inner_clip_value=None,
         meta_clip_norm=2.0,
-        jit_compile=None,
         log_every=200,
         checkpoint_every=2_000,
         eval_tasks=90_000,
-        eval_seed=1,
         num_shots=5,
         num_queries=5,
         eval_queries=5,

@@ -1,15 +1,12 @@
 """The regression domain: wires tasks, network, encoder, loss and figures together."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import keras
 import pandas as pd
-import tensorflow as tf
 from matplotlib.figure import Figure
 
-from mmaml_tf import encoders
 from mmaml_tf.few_shot.domain import FewShotDomain
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
@@ -19,9 +16,7 @@ from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.regression.tasks import RegressionTasks
 from mmaml_tf.reporting import evaluation, figures, seeds
 from mmaml_tf.reporting.domain import ReportedRun
-from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 
-METRIC = "mse"
 LABEL = "mean squared error"
 
 
@@ -33,6 +28,9 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
       tasks: the task distribution.
     """
 
+    METRIC = "mse"
+    SCORE = staticmethod(mean_squared_error)
+    EVALUATION_BATCH = EVALUATION_BATCH
     STEPS_PER_CALL = 20
 
     def __init__(self, config: RegressionConfig, tasks: RegressionTasks):
@@ -57,38 +55,9 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     def arguments(self) -> Mapping[str, Callable[[], dict[str, Any]]]:
         """See `FewShotDomain`."""
         return {
+            **super().arguments(),
             "outputs": lambda: dict(num_outputs=1),
-            "modes": lambda: dict(num_modes=len(self.config.modes)),
-            "modulation": self._modulation,
         }
-
-    def _modulation(self) -> dict[str, Any]:
-        chosen = self.as_given("modulation")
-        encoder = encoders.of(self.config.KIND)[chosen["encoder"]]
-        return dict(modulation=chosen["modulation"], encoder=encoder(chosen["encoder_units"]))
-
-    def evaluate(self, learner: MetaLearner) -> evaluation.TaskResults:
-        """Measures the learner on `config.eval_tasks` fresh tasks."""
-        config = self.config
-        num_modes = len(config.modes)
-        batch = min(config.eval_tasks, EVALUATION_BATCH // num_modes * num_modes)
-
-        def sample(index: tf.Tensor) -> TaskBatch:
-            return self.tasks.sample(
-                Draw(TaskStream.EVALUATION, config.eval_seed, index, batch),
-                config.shots_at_evaluation,
-                config.eval_queries,
-            )
-
-        num_batches = math.ceil(config.eval_tasks / batch)
-        results = evaluation.measure(
-            learner, mean_squared_error, sample, num_batches, config.eval_steps
-        )
-        return results.first(config.eval_tasks, num_modes)
-
-    def summarise(self, results: evaluation.TaskResults) -> pd.DataFrame:
-        """The rows of evaluation.csv."""
-        return evaluation.summarise(results, self.config.modes, METRIC)
 
     def run_figures(
         self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame

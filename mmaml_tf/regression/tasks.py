@@ -12,14 +12,10 @@ class RegressionTasks(FewShotTasks, Protocol):
     """Functions to fit (`data.regression.Mixture` is one)."""
 
     @property
-    def mode_names(self) -> list[str]:
-        """The modes' names."""
-
-    @property
     def input_size(self) -> int:
         """Numbers in an x."""
 
-    def told(self) -> "RegressionTasks":
+    def told(self) -> Self:
         """The same tasks, whose inputs say which function it is."""
 
     def one_sided(self) -> Self:

@@ -15,7 +15,7 @@ from mmaml_tf.devices.workers import ALONE, Workers
 from mmaml_tf.reporting import figures
 from mmaml_tf.reporting.domain import Domain
 from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, write_evaluation
-from mmaml_tf.training import provenance
+from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from mmaml_tf.training.storage import MEGABYTE, replacing, within_memory, writing
@@ -61,7 +61,7 @@ def evaluate(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
     """Evaluates and draws a trained run. What is written goes to `output`, claimed for it."""
     with within_memory(domain.config):
         learner = domain.build_learner()
-        iteration = domain.restore(learner, folder)
+        iteration = fit.restore(learner, folder)
         print(f"evaluating iteration {iteration} of {folder.path}")
         print(execution.described(learner))
         _evaluate(domain, learner, iteration, folder, output)
@@ -71,7 +71,7 @@ def export(domain: Domain, folder: RunFolder, output: RunFolder) -> None:
     """Exports a trained run. What is written goes to `output`, claimed for it."""
     with within_memory(domain.config):
         learner = domain.build_learner()
-        domain.restore(learner, folder)
+        fit.restore(learner, folder)
         _export(domain, learner, output)
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting.evaluation import read_evaluation
-from mmaml_tf.training import provenance
+from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.run_folder import RunFolder
 
 
@@ -25,9 +25,6 @@ class Domain(Protocol):
 
     def train(self, learner: keras.Model, folder: RunFolder) -> None:
         """Trains it, resuming if the folder holds checkpoints."""
-
-    def restore(self, learner: keras.Model, folder: RunFolder) -> int:
-        """Restores it from the folder; returns the iteration it was saved at."""
 
     def evaluate(self, learner: keras.Model) -> Any:
         """Measures it on fresh tasks."""
@@ -91,5 +88,5 @@ class ReportedRun:
     def learner(self) -> keras.Model:
         """The trained learner."""
         learner = self.domain.build_learner()
-        self.domain.restore(learner, self.folder)
+        fit.restore(learner, self.folder)
         return learner

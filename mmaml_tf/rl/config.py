@@ -95,14 +95,7 @@ class RlConfig(RunConfig):
             self.require(field, 0 <= getattr(self, field) <= 1, "must be between 0 and 1")
         self.require_widths("hidden_units", "100,100")
         self.require("modes", len(self.modes) > 0, "a mixture has one or more")
-        for field in ("meta_batch_size", "eval_tasks"):
-            self.require(
-                field,
-                getattr(self, field) % len(self.modes) == 0,
-                f"must be a multiple of the {len(self.modes)} modes ({', '.join(self.modes)})",
-            )
-        # Intervals are given per mode, and one task has none.
-        self.require_at_least("eval_tasks", 2 * len(self.modes))
+        self.require_each_mode(self.modes, "meta_batch_size", "eval_tasks")
         if self.has("inner_loop") and not self.has("inner_steps"):
             self.require(
                 "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"

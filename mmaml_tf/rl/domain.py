@@ -129,11 +129,7 @@ class RlDomain:
 
         picked = fit.Validation("return_after", training_return, PICKED_BY)
         fit.train(learner, self.config, folder, lambda iteration: iteration, picked)
-        print(f"best training return: iteration {self.restore(learner, folder)}")
-
-    def restore(self, learner: PolicyLearner, folder: RunFolder) -> int:
-        """Restores the best checkpoint; returns the iteration it was saved at."""
-        return fit.restore(learner, folder)
+        print(f"best training return: iteration {fit.restore(learner, folder)}")
 
     def evaluate(self, learner: PolicyLearner) -> RlResults:
         """Adapts to `config.eval_tasks` fresh tasks and measures the return after every step."""
