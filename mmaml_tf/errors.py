@@ -1,9 +1,19 @@
 """Errors that the command reports as one line, with no traceback."""
 
+import re
+
 
 def last_line(message: object) -> str:
     """What the command ends with, on its standard error."""
     return f"run_experiment: {message}"
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error that says something; Keras puts one before that does not."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return said[0] if said else repr(error)
 
 
 class RunError(Exception):

@@ -154,8 +154,14 @@ def _drawn(sample: Sample, num_shots: int, seed: int, mode: int) -> tf.data.Data
         def drawn(number: np.ndarray) -> tuple[np.ndarray, ...]:
             # Below 2^31, so that any library's generator takes it.
             (state,) = np.random.SeedSequence([seed, int(number), mode]).generate_state(1)
-            parts = sample(int(state) >> 1)
-            return tuple(np.asarray(p, k) for p, k in zip(parts, kinds, strict=True))
+            parts = [np.asarray(part) for part in sample(int(state) >> 1)]
+            for part, first, kind in zip(parts, (x, y), kinds, strict=True):
+                if part.shape != first.shape or not np.can_cast(part.dtype, kind, "same_kind"):
+                    raise ValueError(
+                        f"sample returned {part.dtype} {list(part.shape)}, and for another seed "
+                        f"{first.dtype} {list(first.shape)}: shapes and types must be the same"
+                    )
+            return tuple(p.astype(k) for p, k in zip(parts, kinds, strict=True))
 
         parts = tf.numpy_function(drawn, [index], kinds)
         return tuple(tf.ensure_shape(p, q.shape) for p, q in zip(parts, (x, y), strict=True))

@@ -56,6 +56,8 @@ def tied():
 REFUSED = [
     (Subclassed, ["Subclassed", "keras.Model(inputs, outputs)"]),
     (lambda: keras.Sequential([K.Dense(1)]), ["isn't built", "keras.Input"]),
+    (lambda: sequential(K.Dense(2, dtype="bfloat16", name="half")), ["half", "precision"]),
+    (lambda: sequential(K.Embedding(3, 2), dtype="string"), ["takes strings"]),
     (lambda: sequential(K.Dense(2), K.Dropout(0.5, name="drop")), ["drop (Dropout)", "random"]),
     (lambda: sequential(K.GaussianNoise(0.1, name="n"), K.Dense(2)), ["n (Gauss", "random"]),
     (

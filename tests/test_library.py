@@ -130,8 +130,16 @@ def test_what_is_no_support_or_query_set_is_named():
     ):
         with pytest.raises(ValueError, match=words):
             learner.adapt(*arguments)
-    with pytest.raises(ValueError, match="support_x holds bytes: divide by 255"):
-        learner.adapt(x.astype(np.uint8), y)
+    for wrong, words in (
+        (x.astype(np.uint8), "support_x holds bytes: divide by 255"),
+        (x * np.nan, "support_x must be finite"),
+        (x.astype(str), "support_x must be numbers"),
+        (x[:0], r"support_x must be .* \[0, 3, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            learner.adapt(wrong, y)
+    with pytest.raises(ValueError, match="num_steps=-1: must be a whole number, 0 or more"):
+        learner.adapt(x, y, num_steps=-1)
     adapted = learner.adapt(x, y)
     with pytest.raises(ValueError, match="query_x holds bytes"):
         adapted.predict(x.astype(np.uint8))
@@ -145,9 +153,51 @@ def test_labels_outside_the_ways_are_refused():
     learner = mm.MAML(dense(units=3), loss="cross_entropy")
     x = np.zeros([3, 1])
     assert learner.adapt(x, [0, 1, 2]).predict(x).shape == (3, 3)
-    for labels, words in (([0, 1, 3], "labels 0 to 3"), ([-1, 0, 1], "labels -1 to 1")):
-        with pytest.raises(ValueError, match=f"{words}; they must be 0 to 2"):
+    for labels, words in (
+        ([0, 1, 3], "labels 0 to 3; they must be 0 to 2"),
+        ([-1, 0, 1], "labels -1 to 1; they must be 0 to 2"),
+        ([0.9, 1.9, 2.0], "support_y must be whole numbers"),
+    ):
+        with pytest.raises(ValueError, match=words):
             learner.adapt(x, labels)
+
+
+def test_types_of_numbers_do_not_matter():
+    learner, batch = mm.MAML(dense(), inner_steps=2), make_batch()
+    learner.compile(optimizer="sgd")
+    expected = learner.adapt(*batch.support).predict(batch.query.x)
+    doubled = tf.nest.map_structure(lambda part: tf.cast(part, tf.float64), batch)
+    found = learner.adapt(*doubled.support).predict(doubled.query.x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    scores = [
+        learner.evaluate(tf.data.Dataset.from_tensors(b), verbose=0) for b in (batch, doubled)
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+    whole = batch._replace(query=batch.query._replace(y=tf.ones([4, 5, 1], tf.int32)))
+    learner.fit(tf.data.Dataset.from_tensors(whole), verbose=0)
+    uneven = batch._replace(query=batch.query._replace(y=tf.ones([4, 3, 1])))
+    labels = mm.MAML(dense(units=3), loss="cross_entropy")
+    labels.compile(optimizer="sgd")
+    examples = mm.tasks.Examples(batch.support.x, batch.support.y[..., 0])
+    with pytest.raises(ValueError, match=r"support.y must be whole numbers, not float32"):
+        labels.fit(tf.data.Dataset.from_tensors(batch._replace(support=examples)), verbose=0)
+    with pytest.raises(ValueError, match=r"query: x is of \[4, 5\] tasks and examples, y of"):
+        learner.fit(tf.data.Dataset.from_tensors(uneven), verbose=0)
+    with pytest.raises(ValueError, match=r"must come as mm.tasks.TaskBatch.*not as tuple"):
+        learner.fit(tf.data.Dataset.from_tensors((*batch.support, *batch.query)), verbose=0)
+
+
+def test_tasks_that_are_computed_one_by_one_adapt_in_parts(monkeypatch):
+    learner, batch = mm.MuMoMAML(dense(), task_batching="map"), make_batch(num_tasks=5)
+    expected = learner.adapt(*batch.support).predict(batch.query.x)
+    monkeypatch.setattr("mmaml_tf.learners.adapted.MAPPED_TASKS", 2)
+    found = learner.adapt(*batch.support).predict(batch.query.x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+class Broken(keras.layers.Layer):
+    def call(self, x, y):
+        raise ValueError("no such thing")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +209,12 @@ def test_labels_outside_the_ways_are_refused():
         (dict(fast_weights="sparse"), "fast_weights='sparse': choose from auto"),
         (dict(task_batching="loop"), "task_batching='loop': choose from auto"),
         (dict(encoder=keras.layers.Concatenate()), "can't encode such tasks"),
+        (dict(encoder=Broken()), r"broken: can't encode such tasks \(no such thing\)"),
+        (dict(loss="mes"), "loss='mes': .* there is none of this"),
+        (dict(inner_steps=-1), "inner_steps=-1: must be a whole number, 0 or more"),
+        (dict(inner_steps=1.5), "inner_steps=1.5: must be a whole number"),
+        (dict(inner_lr="0.1"), "inner_lr='0.1': must be a number"),
+        (dict(inner_clip_norm=-1.0), "inner_clip_norm=-1.0: must be a number, 0 or more"),
         (dict(encoder=Sum()), r"must return task embeddings \[tasks, v_dim\]"),
     ],
 )
@@ -205,6 +261,23 @@ def test_an_encoders_layers_that_would_do_nothing_are_refused(layer, words):
 
     with pytest.raises(ValueError, match=words):
         mm.MuMoMAML(dense(), encoder=Idle())
+
+
+class Attends(Means):
+    def __init__(self):
+        super().__init__()
+        self.attention, self.nothing = (
+            keras.layers.MultiHeadAttention(2, 4),
+            keras.layers.Dropout(0),
+        )
+
+    def call(self, x, y):
+        points = super().call(x, y)[:, None]
+        return self.nothing(self.attention(points, points))[:, 0]
+
+
+def test_dropout_of_nothing_is_none():
+    assert mm.MuMoMAML(dense(), encoder=Attends()).adapt(*make_batch().support).embedding.shape
 
 
 def test_losses_of_any_rank_are_one_number_per_task():
@@ -273,6 +346,40 @@ def test_losses_by_keras_name_object_and_function():
 )
 def test_losses_that_take_labels(loss):
     assert targets_of(loss, dense(units=3)).num_classes == 3
+
+
+def test_cross_entropy_of_probabilities_is_warned_of():
+    with pytest.warns(UserWarning, match="ends in a softmax, but cross_entropy takes logits"):
+        mm.MAML(keras.Sequential([dense(), keras.layers.Softmax()]), loss="cross_entropy")
+
+
+SCALED = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(loss="mse"), "give loss=... to MAML, not here"),
+        (dict(metrics=["mae"]), "give metric=... to MAML, not here"),
+        (dict(optimizer=SCALED), "LossScaleOptimizer is for float16"),
+    ],
+)
+def test_what_compile_does_not_take(options, words):
+    with pytest.raises(ValueError, match=words):
+        mm.MAML(dense()).compile(**options)
+
+
+def test_a_learner_is_not_saved_whole(tmp_path):
+    with pytest.raises(NotImplementedError, match="save_weights and load_weights"):
+        mm.MAML(dense()).save(tmp_path / "learner.keras")
+
+
+def test_freezing_too_late_is_named():
+    model = dense()
+    learner = mm.MAML(model)
+    model.layers[0].trainable = False
+    with pytest.raises(ValueError, match=f"{model.layers[0].name}: frozen too late"):
+        learner.adapt(*make_batch().support)
 
 
 def test_no_callbacks_are_none():

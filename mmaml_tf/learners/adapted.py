@@ -1,14 +1,21 @@
 """A learner that adapted to tasks: predicts on queries, as often as asked."""
 
+import functools
+import numbers
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+from mmaml_tf.learners.options import require_at_least
 from mmaml_tf.tasks import Examples
 
 if TYPE_CHECKING:
     from mmaml_tf.learners.meta_learner import MetaLearner
+
+
+# Tasks computed at once, where one after the other is faster than all.
+MAPPED_TASKS = 8
 
 
 class AdaptedLearner:
@@ -39,11 +46,11 @@ class AdaptedLearner:
     ):
         self._learner = learner
         model, targets = learner.network.model, learner.targets
-        x = self._inputs("support_x", support_x)
+        x = as_tensor("support_x", support_x, model.inputs[0].dtype)
         self._is_one = x.shape.rank == len(model.input_shape)
         x = self._examples("support_x", x, model.input_shape[1:])
-        y = tf.convert_to_tensor(support_y)
-        y = self._examples("support_y", tf.cast(y, targets.dtype), targets.shape)
+        y = as_tensor("support_y", support_y, targets.dtype)
+        y = self._examples("support_y", y, targets.shape)
         if x.shape[:2] != y.shape[:2]:
             raise ValueError(
                 f"support_y is of {list(y.shape[:2])} tasks and examples, support_x of "
@@ -56,10 +63,19 @@ class AdaptedLearner:
                 f"support_y holds labels {np.min(y)} to {np.max(y)}; they must be 0 to "
                 f"{targets.num_classes - 1}"
             )
-        self._support = Examples(x, y)
-        tau, embedding = learner.modulate(self._support)
-        modes = self._modes(mode)
-        self._predictors = learner.predictors(self._support, tau, num_steps, modes)
+        if num_steps is not None:
+            require_at_least("num_steps", num_steps, 0, numbers.Integral)
+        self._num_tasks = int(x.shape[0])
+        tau, embedding = learner.modulate(Examples(x, y))
+        whole = (x, y, tau, self._modes(mode))
+        size = MAPPED_TASKS if learner.map_predictions else self._num_tasks
+        self._parts = [slice(i, i + size) for i in range(0, self._num_tasks, size)]
+        self._predictors = []
+        for part in self._parts:
+            own = tf.nest.map_structure(functools.partial(_cut, part=part), whole)
+            own_x, own_y, own_tau, modes = own
+            support = Examples(own_x, own_y)
+            self._predictors.append(learner.predictors(support, own_tau, num_steps, modes))
         self.embedding = None if embedding is None else self._as_given(embedding)
 
     def predict(self, query_x: Any, step: int | None = None) -> np.ndarray:
@@ -73,23 +89,18 @@ class AdaptedLearner:
           ValueError: if these are no queries for the tasks.
         """
         model = self._learner.network.model
-        x = self._inputs("query_x", query_x)
+        x = as_tensor("query_x", query_x, model.inputs[0].dtype)
         x = self._examples("query_x", x, model.input_shape[1:])
-        if x.shape[0] != self._support.x.shape[0]:
+        if x.shape[0] != self._num_tasks:
             raise ValueError(
-                f"query_x is of {x.shape[0]} tasks, the support set of {self._support.x.shape[0]}"
+                f"query_x is of {x.shape[0]} tasks, the support set of {self._num_tasks}"
             )
-        steps = len(self._predictors) - 1
+        steps = len(self._predictors[0]) - 1
         if not 0 <= (steps if step is None else step) <= steps:
             raise ValueError(f"step={step}: it adapted by {steps} steps, so 0 to {steps}")
-        return self._as_given(self._predictors[steps if step is None else step](x))
-
-    def _inputs(self, name: str, values: Any) -> tf.Tensor:
-        """As the model takes them."""
-        dtype = tf.as_dtype(self._learner.network.model.inputs[0].dtype)
-        if getattr(values, "dtype", None) in (np.uint8, tf.uint8) and dtype.is_floating:
-            raise ValueError(f"{name} holds bytes: divide by 255, as tasks.from_arrays does")
-        return tf.convert_to_tensor(values, dtype)
+        chosen = steps if step is None else step
+        parts = zip(self._predictors, self._parts, strict=True)
+        return self._as_given(tf.concat([own[chosen](x[part]) for own, part in parts], 0))
 
     def _modes(self, mode: Any) -> tf.Tensor | None:
         """The tasks' modes, [tasks]."""
@@ -100,7 +111,7 @@ class AdaptedLearner:
                 raise ValueError(f"mode={mode}: {type(self._learner).__name__} {wants}")
             return None
         modes = np.asarray(mode)[None] if self._is_one else np.asarray(mode)
-        tasks = self._support.x.shape[0]
+        tasks = self._num_tasks
         if modes.shape != (tasks,) or not np.issubdtype(modes.dtype, np.integer):
             raise ValueError(f"mode={mode}: must be one whole number for each of the {tasks} tasks")
         if not 0 <= modes.min() <= modes.max() < known:
@@ -112,7 +123,7 @@ class AdaptedLearner:
         if self._is_one:
             values = values[None] if values.shape.rank > 0 else values
         wanted = tf.TensorShape([None, None, *shape])
-        if not wanted.is_compatible_with(values.shape) or values.shape[1] == 0:
+        if not wanted.is_compatible_with(values.shape) or 0 in values.shape[:2]:
             one = "" if self._is_one else "tasks, "
             axes = ", ".join(["examples", *map(str, shape)])
             raise ValueError(
@@ -123,3 +134,25 @@ class AdaptedLearner:
 
     def _as_given(self, values: tf.Tensor) -> np.ndarray:
         return np.asarray(values[0] if self._is_one else values)
+
+
+def _cut(values: tf.Tensor | None, part: slice) -> tf.Tensor | None:
+    return None if values is None else values[part]
+
+
+def as_tensor(name: str, values: Any, dtype: str) -> tf.Tensor:
+    """An argument as a tensor of a type, by which no number changes.
+
+    Raises:
+      ValueError: for what are no numbers, or not such ones.
+    """
+    array, wanted = np.asarray(values), tf.as_dtype(dtype)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be numbers, not {array.dtype}")
+    if array.dtype == np.uint8 and wanted.is_floating:
+        raise ValueError(f"{name} holds bytes: divide by 255, as tasks.from_arrays does")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
+    if wanted.is_integer and not np.array_equal(array, np.rint(array)):
+        raise ValueError(f"{name} must be whole numbers")
+    return tf.constant(array.astype(wanted.as_numpy_dtype))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import numbers
 from typing import Any
 
 import keras
@@ -10,8 +11,8 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import Fast
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.inner_loop import InnerLoop, LearnedRates
-from mmaml_tf.learners.meta_learner import MetaLearner, Predictor, require_one_of
-from mmaml_tf.learners.options import FAST_WEIGHTS
+from mmaml_tf.learners.meta_learner import MetaLearner, Predictor
+from mmaml_tf.learners.options import FAST_WEIGHTS, require_at_least, require_one_of
 from mmaml_tf.tasks import Examples, TaskBatch
 
 
@@ -46,6 +47,12 @@ class GradientBased(MetaLearner):
         **settings: Any,
     ):
         super().__init__(model, **settings)
+        require_at_least("inner_steps", inner_steps, 0, numbers.Integral)
+        require_at_least("inner_lr", inner_lr, 0)
+        limits = dict(inner_clip_norm=inner_clip_norm, inner_clip_value=inner_clip_value)
+        for name, limit in limits.items():
+            if limit is not None:
+                require_at_least(name, limit, 0)
         require_one_of("fast_weights", fast_weights, FAST_WEIGHTS)
         # Elements can be neither clipped nor scaled before they are multiplied out.
         is_elementwise = learned_rates or inner_clip_value is not None

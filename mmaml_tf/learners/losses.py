@@ -1,5 +1,6 @@
 """Losses and scores, one number per task."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -88,7 +89,7 @@ def per_task(loss: Any) -> TaskLoss:
         try:
             found = keras.losses.get(loss)
         except ValueError:
-            found = keras.metrics.get(loss)
+            found = _metric(loss)
     function = found
     if isinstance(found, keras.losses.Loss):
         function = found.call
@@ -107,12 +108,32 @@ def per_task(loss: Any) -> TaskLoss:
     return mean
 
 
+def _metric(name: Any) -> Any:
+    try:
+        return keras.metrics.get(name)
+    except ValueError as error:
+        raise ValueError(
+            f"loss={name!r}: {', '.join(OWN)}, or what Keras has by name; there is none of this"
+        ) from error
+
+
 def targets_of(loss: Any, model: keras.Model, num_outputs: int | None = None) -> Targets:
     """What the targets of a model's outputs are: labels for a loss that takes those, else like the
     outputs, whose width is `num_outputs` where the model is an embedding alone."""
     shape = tuple(model.output_shape[1:])
     if num_outputs is not None:
         shape = (*shape[:-1], num_outputs)
+    if loss in ("cross_entropy", cross_entropy) and _ends_in_softmax(model):
+        warnings.warn(
+            f"{model.name}: ends in a softmax, but cross_entropy takes logits; leave it out",
+            stacklevel=2,
+        )
     if loss in TAKE_LABELS or isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
         return Targets(shape[:-1], "int32", shape[-1])
     return Targets(shape, model.compute_dtype)
+
+
+def _ends_in_softmax(model: keras.Model) -> bool:
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    return isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax

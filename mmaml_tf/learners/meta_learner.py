@@ -14,7 +14,7 @@ from mmaml_tf.layers.modulation import Modulation, Tau
 from mmaml_tf.learners.adapted import AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
 from mmaml_tf.learners.meta_training import MetaTraining
-from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
+from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS, require_one_of
 from mmaml_tf.learners.task_mapping import mapped_predictions
 from mmaml_tf.networks.task_network import TaskNetwork
 from mmaml_tf.tasks import Examples, TaskBatch
@@ -142,17 +142,38 @@ class MetaLearner(MetaTraining):
         first; omega after it."""
         return [self.network.trainable_variables]
 
-    def require_fit(self, batch: TaskBatch) -> None:
-        """Raises ValueError unless tasks are of the model's inputs and the loss's targets."""
-        x, y = self.network.model.input_shape[1:], self.targets.shape
-        for name, examples in (("support", batch.support), ("query", batch.query)):
-            for part, values, shape in (("x", examples.x, x), ("y", examples.y, y)):
-                if not tf.TensorShape([None, None, *shape]).is_compatible_with(values.shape):
-                    axes = ", ".join(["tasks", "examples", *map(str, shape)])
-                    raise ValueError(
-                        f"{name}.{part} must be [{axes}] for {self.network.model.name}, but its "
-                        f"shape is {list(values.shape)}"
-                    )
+    def fitted(self, batch: TaskBatch) -> TaskBatch:
+        """See `MetaTraining`; numbers become floats where floats are wanted."""
+        if not isinstance(batch, TaskBatch):
+            raise ValueError(
+                "tasks must come as mm.tasks.TaskBatch(support, query, mode), with Examples(x, y) "
+                f"in it, not as {type(batch).__name__}"
+            )
+        sets = zip(("support", "query"), (batch.support, batch.query), strict=True)
+        support, query = (self._fitted(name, examples) for name, examples in sets)
+        return TaskBatch(support, query, batch.mode)
+
+    def _fitted(self, name: str, examples: Examples) -> Examples:
+        model, targets = self.network.model, self.targets
+        kinds = ((model.input_shape[1:], model.inputs[0].dtype), (targets.shape, targets.dtype))
+        fitting = []
+        for part, values, (shape, dtype) in zip("xy", examples, kinds, strict=True):
+            if not tf.TensorShape([None, None, *shape]).is_compatible_with(values.shape):
+                axes = ", ".join(["tasks", "examples", *map(str, shape)])
+                raise ValueError(
+                    f"{name}.{part} must be [{axes}] for {model.name}, but its shape is "
+                    f"{list(values.shape)}"
+                )
+            wanted = tf.as_dtype(dtype)
+            if values.dtype == tf.uint8 and wanted.is_floating:
+                raise ValueError(f"{name}.{part} holds bytes: divide by 255")
+            if values.dtype.is_floating and wanted.is_integer:
+                raise ValueError(f"{name}.{part} must be whole numbers, not {values.dtype.name}")
+            fitting.append(tf.cast(values, wanted))
+        x, y = (part.shape[:2] for part in fitting)
+        if not x.is_compatible_with(y):
+            raise ValueError(f"{name}: x is of {list(x)} tasks and examples, y of {list(y)}")
+        return Examples(*fitting)
 
     def after_each_step(
         self,
@@ -207,7 +228,7 @@ class MetaLearner(MetaTraining):
 
     def test_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
         """Keras's `evaluate`: query loss (and the metric) after the steps, support loss before."""
-        self.require_fit(batch)
+        batch = self.fitted(batch)
         logs = self._running_means(*self.test_loss(batch))
         if self.task_metric is not None:
             mode = batch.mode if self.asks_for_modes else None
@@ -229,6 +250,17 @@ class MetaLearner(MetaTraining):
         """
         raise TypeError("a meta-learner predicts once adapted: learner.adapt(x, y).predict(query)")
 
+    def get_config(self) -> NoReturn:
+        """A learner is not saved as a whole.
+
+        Raises:
+          NotImplementedError: always, saying what to do.
+        """
+        raise NotImplementedError(
+            "a learner is made anew by its constructor: save_weights and load_weights keep its "
+            "weights, export makes a SavedModel that adapts"
+        )
+
     def export(
         self, path: str | Path, activation: Any = None, num_steps: int | None = None
     ) -> None:
@@ -243,9 +275,3 @@ class MetaLearner(MetaTraining):
         from mmaml_tf.learners.export import export_supervised
 
         export_supervised(self, Path(path), keras.activations.get(activation), num_steps)
-
-
-def require_one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raises ValueError unless an argument is one of the allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: choose from {', '.join(allowed)}")

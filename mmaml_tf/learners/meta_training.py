@@ -77,8 +77,12 @@ class MetaTraining(keras.Model):
         first; omega after it."""
 
     @abstractmethod
-    def require_fit(self, batch: TaskBatch) -> None:
-        """Raises ValueError unless tasks are of the model's inputs and the loss's targets."""
+    def fitted(self, batch: TaskBatch) -> TaskBatch:
+        """The tasks in the types of the model's inputs and the loss's targets.
+
+        Raises:
+          ValueError: unless they are such tasks.
+        """
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -92,13 +96,15 @@ class MetaTraining(keras.Model):
         """Gives it the meta-optimizer. With "auto", XLA compiles where there is a GPU.
 
         Raises:
-          ValueError: for losses and metrics, which the constructor takes.
+          ValueError: for losses and metrics, which the constructor takes, and for loss scaling.
         """
-        for name in ("loss", "metrics"):
+        for name, own in (("loss", "loss"), ("metrics", "metric")):
             if options.pop(name, None) is not None:
-                raise ValueError(f"give {name.rstrip('s')}=... to {type(self).__name__}, not here")
+                raise ValueError(f"give {own}=... to {type(self).__name__}, not here")
         compiled = execution.compiles(jit_compile)
         super().compile(optimizer=optimizer, jit_compile=compiled, loss=None, **options)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            raise ValueError("LossScaleOptimizer is for float16, which loses second derivatives")
 
     def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
         """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.
@@ -112,7 +118,8 @@ class MetaTraining(keras.Model):
             raise ValueError(
                 f"the loss is not finite at iteration {int(self.first_bad_iteration)}: a lower "
                 "inner_lr or learning rate, or a limit on inner gradients (inner_clip_norm), may "
-                "help; the weights are not finite any more, so start from new ones"
+                "help, unless the tasks hold such numbers; the weights are not finite any more, so "
+                "start from new ones"
             )
         return history
 
@@ -162,7 +169,7 @@ class MetaTraining(keras.Model):
         self, meta_loss: MetaLoss, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """As `meta_gradients`, of any function of `meta_loss`'s kind."""
-        self.require_fit(batch)
+        batch = self.fitted(batch)
         groups = self.parameter_groups()
         if self.map_tasks:
             return mapped_meta_gradients(

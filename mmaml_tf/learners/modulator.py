@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from mmaml_tf.errors import reason
 from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.networks.task_network import TaskNetwork
 
-# Layers that act in training alone, or learn their statistics there.
-IDLE = (
+# Layers that act in training alone, and how strongly: 0 is not at all.
+NOISES = (
     keras.layers.AlphaDropout,
-    keras.layers.BatchNormalization,
     keras.layers.Dropout,
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
@@ -19,6 +19,7 @@ IDLE = (
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
 )
+STRENGTHS = ("rate", "stddev")
 # The same as arguments of recurrent and attention layers.
 DROPOUTS = ("dropout", "recurrent_dropout")
 
@@ -58,8 +59,7 @@ class Modulator(keras.layers.Layer):
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"{self.encoder.name}: can't encode such tasks "
-                f"({str(error).strip().splitlines()[0]}); an encoder takes a support set, x and y, "
-                "or trajectories"
+                f"({reason(error)}); an encoder takes a support set, x and y, or trajectories"
             ) from error
         _refuse(self.encoder)  # which has all its layers only now
         if embedding.shape.rank != 2 or embedding.shape[-1] is None:
@@ -77,6 +77,13 @@ class Modulator(keras.layers.Layer):
         return [head(embedding) for head in self.heads], embedding
 
 
+def _draws(layer: keras.layers.Layer) -> bool:
+    """Whether it drops or adds something at random in training."""
+    names = STRENGTHS if isinstance(layer, NOISES) else DROPOUTS
+    found = [getattr(layer, name, 0) for name in names]
+    return any(isinstance(value, (int, float)) and value > 0 for value in found)
+
+
 def _refuse(encoder: keras.layers.Layer) -> None:
     """An encoder is called as for inference, in training too, and its penalties are not seen."""
     layers = [encoder]
@@ -86,7 +93,7 @@ def _refuse(encoder: keras.layers.Layer) -> None:
             continue
         layers += layer._flatten_layers(include_self=False, recursive=False)
         variables = layer.trainable_variables
-        if isinstance(layer, IDLE) or any(getattr(layer, name, 0) for name in DROPOUTS):
+        if isinstance(layer, keras.layers.BatchNormalization) or _draws(layer):
             why = "would do nothing in training"
         elif getattr(layer, "activity_regularizer", None) or any(v.regularizer for v in variables):
             why = "has a regularizer, which no loss would see"

@@ -8,8 +8,8 @@ import tensorflow as tf
 from mmaml_tf import encoders
 from mmaml_tf.layers.modulation import Modulation, modulation_named
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.meta_learner import require_one_of
 from mmaml_tf.learners.modulator import Modulator
+from mmaml_tf.learners.options import require_one_of
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
 

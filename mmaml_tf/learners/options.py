@@ -1,4 +1,8 @@
-"""What a learner may be told, by name. Free of TensorFlow: settings are checked against it."""
+"""What a learner may be told. Free of TensorFlow: settings are checked against it."""
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
 
 # How many rows a dense layer's fast weights are laid out for: as many as it sees, one (factored
 # wherever one is cheaper), or none (multiplied out).
@@ -10,3 +14,16 @@ INNER_OPTIMIZERS = ("sgd", "adam")
 TASK_BATCHINGS = ("auto", "map", "batched")
 # What batch norm normalises queries by: the query set itself, or in predictions the support set.
 BN_STATISTICS = ("transductive", "support")
+
+
+def require_at_least(name: str, value: Any, minimum: float, kind: Any = numbers.Real) -> None:
+    """Raises ValueError unless an argument is a number of a kind, `minimum` or more."""
+    if not (isinstance(value, kind) and float(value) >= minimum):
+        what = "a whole number" if kind is numbers.Integral else "a number"
+        raise ValueError(f"{name}={value!r}: must be {what}, {minimum} or more")
+
+
+def require_one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Raises ValueError unless an argument is one of the allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: choose from {', '.join(allowed)}")

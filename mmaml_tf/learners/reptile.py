@@ -10,9 +10,8 @@ from mmaml_tf.layers.fast_weights import Fast, TaskWeights
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import norm_clip_factor
-from mmaml_tf.learners.meta_learner import require_one_of
 from mmaml_tf.learners.mini_batches import adam_directions, mini_batches
-from mmaml_tf.learners.options import INNER_OPTIMIZERS
+from mmaml_tf.learners.options import INNER_OPTIMIZERS, require_one_of
 from mmaml_tf.methods import Settings, register
 from mmaml_tf.tasks import Examples, TaskBatch
 
@@ -108,7 +107,7 @@ class Reptile(GradientBased):
         self, batch: TaskBatch
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """Losses of all points after and before the steps, and theta - mean theta' as gradient."""
-        self.require_fit(batch)
+        batch = self.fitted(batch)
         points = batch.points()
 
         def led_to(points: Examples) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mmaml_tf.errors import reason
 from mmaml_tf.networks.graph import cloned, has_graph
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ def _problem(model: keras.Model, network_of: NetworkOf) -> _Problem | None:
                 return problem
         return problem
     except (TypeError, ValueError, IndexError, NotImplementedError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
-        return _Problem(f"does not run for many tasks at once ({reason})", "")
+        return _Problem(f"does not run for many tasks at once ({reason(error)})", "")
 
 
 def _difference(network: "TaskNetwork", model: keras.Model, attempt: int) -> _Problem | None:

@@ -9,6 +9,8 @@ import numpy as np
 from mmaml_tf.layers.folded import in_training
 from mmaml_tf.networks.graph import Call, Graph, has_graph, symbolic
 
+HALVES = ("float16", "bfloat16")
+
 
 def refuse_without_graph(model: Any) -> None:
     """A model must be Sequential or Functional, and built.
@@ -39,6 +41,10 @@ def refuse(model: keras.Model, graph: Graph) -> None:
                 f"{model.name}: has {len(ends)} {name}; a base network has one input and one "
                 "output: join them by a Concatenate layer"
             )
+    if graph.inputs[0].dtype == "string":
+        raise ValueError(
+            f"{model.name}: takes strings; vectorize them before, and give the model whole numbers"
+        )
     if not any(call.operation.trainable_variables for call in _layers(graph)):
         raise ValueError(f"{model.name}: has no trainable weights, so nothing can adapt")
     for call in graph.calls:
@@ -127,9 +133,9 @@ def _refuse_masking(call: Call) -> None:
 
 def _refuse_precision(call: Call) -> None:
     layer = call.operation
-    if layer.compute_dtype != layer.variable_dtype:
+    if layer.compute_dtype != layer.variable_dtype or layer.compute_dtype in HALVES:
         raise ValueError(
-            f"{_named(call)}: mixed precision ({layer.dtype_policy.name}) loses the second "
+            f"{_named(call)}: half or mixed precision ({layer.dtype_policy.name}) loses the second "
             "derivatives; use dtype='float32'"
         )
 

@@ -140,6 +140,11 @@ class TaskNetwork(keras.layers.Layer):
             stacked = tf.stack([tf.convert_to_tensor(variable) for variable in sets])
             return stacked if groups is None else tf.gather(stacked, groups)
 
+        frozen = [layer.name for layer in self.plan.layers if not layer.trainable_variables]
+        if frozen:
+            raise ValueError(
+                f"{', '.join(frozen)}: frozen too late; freeze before making a learner"
+            )
         return [
             form(tuple(theta(variable) for variable in layer.trainable_variables))
             for form, layer in zip(self._forms(rows_seen), self.plan.layers, strict=True)
