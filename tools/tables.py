@@ -135,8 +135,10 @@ def sinusoid(table: Table) -> str:
         for suffix, steps, name in columns:
             label = "-".join(filter(None, [row.at(place).label, suffix]))
             ours = measured(place.domain, label, 3)
-            is_there = ours and (steps in ours.shown or max(ours.shown) == 0)
-            line.append(_beside_paper(ours.cell(steps) if is_there else "", row.papers.get(name)))
+            cell = ""
+            if ours and (steps in ours.shown or max(ours.shown) == 0):  # or it takes no steps
+                cell = ours.cell(steps)
+            line.append(_beside_paper(cell, row.papers.get(name)))
         lines.append(line)
     return markdown.table(["method", *(name for _, _, name in columns)], lines)
 
