@@ -43,6 +43,8 @@ def test_paper_settings():
 def test_a_mixtures_noise_is_its_domains(monkeypatch):
     monkeypatch.setitem(MIXTURES, "mine", Mixture([LINEAR], noise_stddev=0.1))
     assert domains()["mine"].config("mine", "maml", "paper").noise_stddev == 0.1
+    noisy = domains()["regression_2mode"].domain(make(noise_stddev=0.2))
+    assert noisy.tasks.noise_stddev == 0.2
 
 
 def test_quick_is_the_paper_setting_with_fewer_iterations():

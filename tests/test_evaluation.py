@@ -71,6 +71,28 @@ def test_embeddings_that_are_all_the_same_are_drawn():
     assert all(np.isfinite(part.get_offsets()).all() for part in drawn.axes[0].collections)
 
 
+def test_embeddings_have_the_colour_of_their_mode(monkeypatch):
+    class AsTheyAre:
+        def __init__(self, **settings):
+            self.fit_transform = lambda embeddings: embeddings
+
+    monkeypatch.setattr(figures, "TSNE", AsTheyAre)
+    embeddings, labels = np.arange(40.0).reshape(20, 2), np.arange(20) % 3
+    drawn = figures.embedding_map(embeddings, labels, ("a", "b", "c"))
+    for label, points in enumerate(drawn.axes[0].collections):
+        members = np.sort(points.get_offsets(), axis=0)
+        np.testing.assert_array_equal(members, embeddings[labels == label])
+
+
+def test_the_training_curve_is_a_median_around_each_iteration():
+    loss = np.random.default_rng(0).normal(size=250)  # a window of five
+    table = pd.DataFrame({"iteration": 10 * np.arange(250), "loss": loss})
+    smooth, _ = figures.training_curves({"run": [table]}, "loss", "loss", "linear").axes[0].lines
+    np.testing.assert_array_equal(smooth.get_xdata(), table["iteration"])
+    expected = [np.median(loss[index - 2 : index + 3]) for index in range(2, 248)]
+    np.testing.assert_allclose(smooth.get_ydata()[2:-2], expected)
+
+
 def test_one_diverged_batch_does_not_flatten_the_training_curve():
     loss = np.linspace(5.0, 1.0, 200)
     loss[100] = 1e12

@@ -123,6 +123,21 @@ def test_values_that_are_not_finite_name_the_argument(signature, name, number):
         signature(**inputs)
 
 
+def test_it_takes_the_evaluations_steps(tmp_path):
+    domain = tiny_domain("maml", inner_steps=1, inner_lr=0.1, eval_steps=3)
+    learner = domain.build_learner()
+    for variable in learner.trainable_variables:
+        variable.assign_add(tf.random.stateless_normal(variable.shape, [1, 2], stddev=0.5))
+    domain.export(learner, tmp_path / "model")
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    inputs = {name: tf.constant(value) for name, value in task_inputs(2, 5, 4).items()}
+    support = Examples(inputs["support_x"], inputs["support_y"])
+    expected = learner.after_each_step(support, inputs["query_x"], 3).predictions
+    close = dict(rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(serve(**inputs)["predictions"], expected[-1], **close)
+    assert np.abs(expected[3] - expected[1]).max() > 1e-2
+
+
 def test_modes_that_do_not_exist_are_refused(tmp_path):
     domain = tiny_domain("multi_maml")
     domain.export(domain.build_learner(), tmp_path / "model")

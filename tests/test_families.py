@@ -95,6 +95,11 @@ def test_parameters_vary_independently_across_tasks():
     assert abs(np.corrcoef(slope, intercept)[0, 1]) < 4 / np.sqrt(2000)
 
 
+def test_modes_do_not_share_their_draws():
+    lines = Mixture([LINEAR, LINEAR]).curves(Draw(TRAINING, 0, 0, 40), tf.constant([0.0, 1.0]))
+    assert len(np.unique(lines.numpy()[:, 0])) == len(np.unique(lines.numpy()[:, 1])) == 40
+
+
 @pytest.mark.parametrize("part", ["support", "query"])
 def test_every_target_is_noisy(part):
     noisy = Mixture([LINEAR])
@@ -123,6 +128,12 @@ def test_draws_are_a_pure_function_of_stream_seed_and_iteration():
     np.testing.assert_array_equal(base, in_graph(tf.constant(5, tf.int64)))
     for other in ((TRAINING, 1, 6), (TRAINING, 2, 5), (EVALUATION, 1, 5)):
         assert not np.any(base == draw(*other))
+
+
+def test_one_sided_tasks_are_seen_in_the_lower_half():
+    mixture, draw = MIXTURES["regression_2mode"], Draw(EVALUATION, 0, 0, 200)
+    for x in (part.x for part in mixture.one_sided().sample(draw, 5, 5)[:2]):
+        assert -5 <= np.min(x) < -4.9 and -0.1 < np.max(x) <= 0
 
 
 def test_own_family():

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import registry
 from data.image_files import LabelledFiles
 from data.image_sets import load
 from data.image_tasks import ImageSetTasks
@@ -70,6 +71,8 @@ def test_a_folder_and_its_zip_are_the_same_set(sets, tmp_path):
     assert load(sets / "signs", SIZE).images.shape[-1] == 1
     assert [len(part) for part in folder.splits.values()] == [6, 2, 2]
     assert len(np.unique(np.concatenate(list(folder.splits.values())))) == 10
+    other = load(sets / "photos", SIZE, split_seed=1).splits
+    assert set(other[TaskStream.TRAINING]) != set(folder.splits[TaskStream.TRAINING])
 
 
 def test_a_damaged_cache_is_made_again(sets, tmp_path, capsys):
@@ -137,6 +140,14 @@ def test_16_bit_greys_are_shades(tmp_path):
     Image.fromarray(shades).save(tmp_path / "set" / "one" / "0.png")
     decoded = load(tmp_path / "set", 2).images[0, ..., 0]
     np.testing.assert_array_equal(decoded, [[0, 1], [117, 255]])
+
+
+def test_what_is_not_square_is_cropped(tmp_path):
+    wide = np.zeros((SIZE, 3 * SIZE), np.uint8)
+    wide[:, SIZE : 2 * SIZE] = 200
+    (tmp_path / "set" / "one").mkdir(parents=True)
+    Image.fromarray(wide).save(tmp_path / "set" / "one" / "0.png")
+    assert set(load(tmp_path / "set", SIZE).images.ravel()) == {200}
 
 
 def zipped(path, *names):
@@ -216,6 +227,12 @@ def test_tasks_are_balanced_and_disjoint(sets):
     assert levels >= {0, 3, 6}
 
 
+def test_sets_do_not_share_their_draws(sets):
+    same = ImageSetTasks([load(sets / "photos", SIZE)] * 2, num_ways=2, num_images=5)
+    drawn = same.sample(Draw(TaskStream.TRAINING, 0, 0, 20), 2, 3).support.x.numpy()
+    assert not np.array_equal(drawn[:10], drawn[10:])
+
+
 def test_turned_classes_are_classes_of_their_own(tmp_path):
     folder = tmp_path / "arrows"
     rng = np.random.default_rng(0)
@@ -242,6 +259,14 @@ def test_turned_classes_are_classes_of_their_own(tmp_path):
         assert len(matches) == 1
         seen.add(matches[0])
     assert len(seen) == 12
+
+
+def test_the_domain_turns_the_sets_that_it_is_told_to(sets):
+    settings = paper_settings("protonet", ("photos", "signs"), num_ways=2)
+    settings |= dict(image_sets=(str(sets / "photos"), str(sets / "signs")), image_size=SIZE)
+    settings |= dict(rotated_sets=("signs",), num_queries=1, eval_queries=1)
+    domain = registry.domains()["image_sets"].domain(ImageSetsConfig(**settings))
+    assert domain.tasks.num_classes == 6 + 6 * 4
 
 
 def test_labels_of_all_classes_are_told_apart(sets):

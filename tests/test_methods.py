@@ -89,6 +89,7 @@ def test_context_moves_z_alone(float64, make):
     (z, *before), (moved, *after) = learner.trajectory(support, None, 1)[0]
     assert all(own is other for own, other in zip(before, after, strict=True))
     assert moved.parts[0].shape == [3, *shape[:-1], 2]
+    assert np.all(z.parts[0] != 0)  # it starts as a kernel would
     assert (np.abs(moved.parts[0] - z.parts[0]).max((*range(1, len(shape) + 1),)) > 0).all()
 
 

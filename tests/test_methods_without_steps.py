@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 import mmaml_tf as mm
 from mmaml_tf.classification.figures import episodes
 from mmaml_tf.config import ConfigError
+from mmaml_tf.learners.in_context import Block
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.training.storage import within_memory
 from tests import omniglot_fixture
@@ -84,6 +86,33 @@ def test_in_context_does_not_depend_on_other_queries(float64):
     together = learner.after_each_step(batch.support, batch.query.x).predictions
     alone = learner.after_each_step(batch.support, batch.query.x[:, 2:3]).predictions
     np.testing.assert_allclose(alone, together[:, :, 2:3], **SAME)
+
+
+def test_a_block_of_the_transformer_in_numpy(float64):
+    block, rng = Block(8, 2), np.random.default_rng(0)
+    block.build((None, None, 8))
+    for variable in block.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    tokens = rng.normal(size=(1, 5, 8))  # of which three are the support set
+
+    def normed(layer, x):
+        scale, shift = layer.get_weights()
+        deviation = np.sqrt(x.var(-1, keepdims=True) + layer.epsilon)
+        return (x - x.mean(-1, keepdims=True)) / deviation * scale + shift
+
+    read = normed(block.norms[0], tokens[0])
+    q, bq, k, bk, v, bv, o, bo = block.attention.get_weights()
+    h = tokens[0] + bo
+    for head in range(2):
+        queries, keys, values = (
+            rows @ kernel[:, head] + bias[head]
+            for rows, kernel, bias in ((read, q, bq), (read[:3], k, bk), (read[:3], v, bv))
+        )
+        h += tf.nn.softmax(queries @ keys.T / np.sqrt(4)).numpy() @ values @ o[head]
+    w1, b1, w2, b2 = block.mlp.get_weights()
+    hidden = normed(block.norms[1], h) @ w1 + b1
+    expected = h + hidden * stats.norm.cdf(hidden) @ w2 + b2  # GELU
+    np.testing.assert_allclose(block(tf.constant(tokens), num_support=3)[0], expected, rtol=1e-6)
 
 
 def test_prototypes_by_distance_are_the_linear_form(float64):

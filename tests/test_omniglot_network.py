@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmaml_tf.encoders.images import ImageEncoder
 from mmaml_tf.encoders.labelled_images import CODE, LabelledImageEncoder, label_code
 from mmaml_tf.layers.modulation import MODULATIONS, FiLM, Modulation
 from mmaml_tf.learners.losses import accuracy, cross_entropy
@@ -220,6 +221,15 @@ def test_modulation_changes_the_predictions_and_film_zero_does_not(float64):
             tau[block][:, part] = np.linspace(-0.5, 0.5, FILTERS[block])
             changed = network(x, [tf.constant(t) for t in tau])
             assert not np.allclose(changed, unmodulated, rtol=1e-3)
+
+
+def test_an_encoder_averages_the_images(float64):
+    x = make_batch(num_shots=2).support.x
+    encoder = ImageEncoder(ENCODER_FILTERS, 4)
+    encoder.build(x.shape)
+    of_images = encoder.of_image(x).numpy()
+    assert np.ptp(of_images, axis=1).max() > 1e-3
+    np.testing.assert_allclose(encoder(x), of_images.mean(1), rtol=1e-12)
 
 
 def test_an_encoder_that_sees_labels(float64):

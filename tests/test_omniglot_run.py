@@ -1,5 +1,6 @@
 """Omniglot runs through the command, resumption, and the exported classifier."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,9 +10,13 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import registry
 from flags.omniglot_config import DEFAULT_DATA_DIR, OmniglotConfig, paper_settings
+from mmaml_tf.classification.domain import ClassificationDomain, comparison_figures
 from mmaml_tf.config import ConfigError
-from mmaml_tf.tasks import Examples
+from mmaml_tf.learners.losses import accuracy
+from mmaml_tf.reporting.evaluation import step_scores
+from mmaml_tf.tasks import Draw, Examples, TaskStream
 from mmaml_tf.training import fit
 from mmaml_tf.training.best_checkpoint import BestCheckpoint
 from mmaml_tf.training.run_folder import RunFolder
@@ -136,12 +141,57 @@ def test_settings_of_the_paper():
         OmniglotConfig(**(five | dict(bn_statistics="running")))
 
 
+def test_settings_reach_the_learner(data_dir):
+    settings = dict(network="mlp", bn_statistics="support", task_batching="map")
+    learner = tiny_domain(data_dir, "maml", **settings).build_learner()
+    assert learner.network.support_statistics and learner.map_tasks
+
+
+def test_validation_and_evaluation_are_after_the_steps_on_their_own_splits(data_dir, monkeypatch):
+    """Each in two batches, with its own shots."""
+    monkeypatch.setattr(ClassificationDomain, "EVALUATION_BATCH", 2)
+    settings = dict(network="mlp", filters=(8,), eval_tasks=4, eval_shots=3, eval_queries=9)
+    domain = tiny_domain(data_dir, "maml", **settings)
+    config, learner = domain.config, domain.build_learner()
+
+    def scores(stream, seed, shots):
+        draws = [Draw(stream, seed, index, 2) for index in range(2)]
+        batches = [domain.tasks.sample(draw, shots, 9) for draw in draws]
+        return np.concatenate([step_scores(learner, accuracy, b, 10)[0] for b in batches])
+
+    validated = scores(TaskStream.VALIDATION, config.split_seed, config.num_shots).mean(0)
+    steps = [0, config.inner_steps, config.eval_steps]
+    assert len(np.unique(validated[steps])) == 3, "choose settings that tell the steps apart"
+    score = float(domain.validation(learner).score())
+    np.testing.assert_allclose(score, validated[config.eval_steps], rtol=1e-5)
+    evaluated = scores(TaskStream.EVALUATION, config.eval_seed, 3)
+    np.testing.assert_allclose(domain.evaluate(learner).scores, evaluated, rtol=1e-5)
+
+
+def test_figures_show_errors():
+    metrics = pd.DataFrame({"iteration": [1, 2], "loss": [0.5, 0.4]})
+    metrics["validation_accuracy"] = [0.75, 0.9]
+    table = pd.DataFrame({"step": [0, 1], "mode": "all", "mean": [0.6, 0.95], "ci95": 0.01})
+    drawn = comparison_figures({"maml": [metrics]}, {"maml": table})
+    for name, expected in (("validation", [0.25, 0.1]), ("adaptation", [0.4, 0.05])):
+        np.testing.assert_allclose(drawn[name].axes[0].lines[0].get_ydata(orig=False), expected)
+
+
 def test_what_validation_depends_on_does_not_change_in_a_run():
     config = OmniglotConfig(**paper_settings("maml"))
     for settings in (dict(eval_queries=2), dict(bn_statistics="support")):
         other = OmniglotConfig(**(paper_settings("maml") | settings))
         assert len(config.differences(other)) == 1
         assert config.differences(other, allowed=config.EVALUATION) == []
+
+
+def test_all_seeds_train_on_the_same_characters(data_dir):
+    config = tiny_domain(data_dir).config
+    seeds = [dataclasses.replace(config, seed=seed) for seed in (0, 1)]
+    seeds.append(dataclasses.replace(config, split_seed=config.split_seed + 1))
+    build = registry.domains()["omniglot"].domain
+    one, same, other = (set(build(c).tasks.splits[TaskStream.TRAINING].names) for c in seeds)
+    assert one == same != other
 
 
 def test_data_that_is_not_where_the_run_had_it_is_looked_for_in_the_default_folder(tmp_path):

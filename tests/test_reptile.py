@@ -76,8 +76,9 @@ def test_one_task_at_a_time_is_all_at_once(float64, optimizer):
 def test_a_meta_step_of_one_ends_at_the_mean():
     learner, batch = reptile(inner_batch_size=4), make_batch()
     learner.compile(optimizer=learner.optimizer_class(1.0))
+    learner.optimizer.iterations.assign(7)  # which says the points' order
     points = mm.Examples(*all_points(batch))
-    trajectory, _ = learner.trajectory(points, None, 3, seed=0)
+    trajectory, _ = learner.trajectory(points, None, 3, seed=7)
     ends = [tf.reduce_mean(part, 0) for weights in trajectory[-1] for part in weights.parts]
     learner.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
     for variable, end in zip(learner.network.model.trainable_variables, ends, strict=True):

@@ -92,6 +92,13 @@ def test_advantages_reach_over_the_episodes_of_a_trial(float64):
     assert np.abs(other.advantages[0, :first] - data.advantages[0, :first]).min() > 0
 
 
+def test_advantages_have_the_learners_discount_and_lambda(float64):
+    trial = trial_of([make_rollouts(seed) for seed in range(2)])
+    expected = TrialData.from_rollouts(trial, 0.9, 0.8)
+    for one, other in zip(make_learner().trial_data(trial), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 def test_thinned_data_are_whole_trials_of_every_mode():
     """Tasks alternate between modes: every second one would be of one mode alone."""
     trial = trial_of([make_rollouts(0, num_tasks=12, num_rollouts=1)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmaml_tf.rl.export import drawn_actions
 from mmaml_tf.rl.rollouts import Rollouts
 from tests.rl_problem import tiny_domain
 
@@ -145,6 +146,17 @@ def refusal(call, **inputs):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         call(**inputs)
     return str(error.value)
+
+
+def test_drawn_actions_are_the_policys():
+    outputs = tf.tile([[[1.0, -2.0, np.log(0.5), np.log(3.0)]]], [1, 10_000, 1])
+    center, scale = np.array([0.5, 0.0], np.float32), np.array([0.1, 2.0], np.float32)
+    drawn = drawn_actions(outputs, tf.constant([1, 2]), center, scale)
+    np.testing.assert_allclose(drawn["mean_actions"][0, 0], [0.6, -4.0], rtol=1e-6)
+    actions = drawn["actions"][0].numpy()
+    # Standard errors are 1% of the deviation, and 0.7%.
+    np.testing.assert_allclose(actions.mean(0), [0.6, -4.0], atol=0.3)
+    np.testing.assert_allclose(actions.std(0), [0.05, 6.0], rtol=0.04)
 
 
 def test_what_fits_is_accepted(agent):

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from mmaml_tf.rl import trpo
+from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.rollouts import Rollouts
+from mmaml_tf.tasks import TaskStream
 from tests.rl_problem import make_experience, make_learner, make_rollouts, tiny_domain, tiny_flags
 from tests.runs import command
 from tests.trpo_checks import check_gradient, explicit_fisher, updater
@@ -15,6 +17,53 @@ from tests.trpo_checks import check_gradient, explicit_fisher, updater
 def draw(domain, num_tasks=4):
     rng = np.random.default_rng(0)
     return domain.tasks(domain.goals.sample(rng, num_tasks)[0], rng)
+
+
+def check_same(policies, expected):
+    """Policies in turn: theta' and tau of each, None where it is not modulated."""
+    for (fast, tau), (other, wanted) in zip(policies, expected, strict=True):
+        assert (tau is None) == (wanted is None)
+        pairs = (tf.nest.flatten((fast, tau or [])), tf.nest.flatten((other, wanted or [])))
+        for one, value in zip(*pairs, strict=True):
+            np.testing.assert_allclose(one, value, rtol=0, atol=1e-5)
+
+
+def test_who_plays_which_episodes(monkeypatch):
+    """Algorithm 1: theta explores, theta' acts with tau before each step and after the last one."""
+    domain = tiny_domain(embedding_trajectories=3, inner_steps=2, inner_lr=0.5)
+    learner, played, policy = domain.build_learner(), [], MetaPolicy.policy
+    monkeypatch.setattr(
+        MetaPolicy,
+        "policy",
+        lambda self, fast, tau: played.append((fast, tau)) or policy(self, fast, tau),
+    )
+    experience = learner.experience(domain.training_tasks(0))
+    tau, _ = learner.modulate(experience.trajectories)
+    recorded = iter(experience.supports)
+    fast, _ = learner.adapt(tau, lambda _: next(recorded), learner.learning_rates)
+    check_same(played, [(fast[0], None), *((weights, tau) for weights in fast)])
+    assert experience.trajectories.rewards.shape[:2] == [2, 3]
+    assert experience.query.weights.shape == [2, 2 * 100]
+    played.clear()
+    tasks = draw(domain)
+    found = learner.adapt_to(tasks, 2)
+    assert learner.act_unmodulated(tasks)
+    prior = (learner.network.prior(), None)
+    check_same(played, [prior, *((weights, found.tau) for weights in found.fast), prior])
+
+
+def test_an_evaluation_has_the_returns_of_its_tasks_by_step():
+    domain = tiny_domain(inner_lr=0.5, eval_steps=1)
+    config, learner = domain.config, domain.build_learner()
+    results = domain.evaluate(learner).tasks
+    rng = np.random.default_rng([config.eval_seed, TaskStream.EVALUATION.value])
+    tasks = domain.tasks(domain.goals.sample(rng, config.eval_tasks)[0], rng)
+    learner.adapt_to(tasks, 1)
+    learner.act_unmodulated(tasks)
+    returns = tasks.returns()
+    np.testing.assert_allclose(results.scores, returns[:, :2], rtol=1e-5)
+    np.testing.assert_allclose(results.unmodulated, returns[:, 2], rtol=1e-5)
+    assert np.abs(np.diff(returns)).min() > 1e-3
 
 
 def test_modulation_is_mumomaml_without_steps():

@@ -77,6 +77,16 @@ def test_outputs_are_the_mean_network_and_a_log_sigma_of_no_state():
     )
 
 
+def test_settings_reach_the_learner():
+    limits = dict(inner_clip_norm=0.5, inner_clip_value=0.25, first_order=True)
+    learner = tiny_domain("maml", discount=0.9, gae_lambda=0.8, **limits).build_learner()
+    loop = learner.inner_loop
+    assert (loop.clip_norm, loop.clip_value, loop.first_order) == tuple(limits.values())
+    assert (learner.discount, learner.gae_lambda) == (0.9, 0.8)
+    *_, log_stddev = learner.network.model.layers
+    np.testing.assert_array_equal(log_stddev.vector, [0.0, 0.0])
+
+
 def test_log_sigma_adapts():
     learner = make_learner()
     experience = make_experience(learner)

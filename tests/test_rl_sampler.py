@@ -70,6 +70,13 @@ def test_equal_generators_give_equal_episodes(env_id):
     assert np.abs(play(3).rewards - play(4).rewards).max() > 0
 
 
+def test_every_episode_has_a_start_of_its_own():
+    sampler, rngs = Sampler(envs.HALF_CHEETAH_SPEED, np.ones(1)), generators(2)
+    played = [sampler.play(steady([0.0] * 6), np.ones((2, 1)), 2, rngs)[0] for _ in range(2)]
+    starts = [rollouts.observations[:, :, 0, 0] for rollouts in played]
+    assert len(np.unique(starts)) == 2 * 2 * 2
+
+
 def test_the_oracle_sees_the_goal():
     sampler = Sampler(envs.HALF_CHEETAH_LOCATION, np.ones(1), observes_goal=True)
     assert sampler.observation_size == 19

@@ -7,7 +7,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
+from mmaml_tf.rl.meta_trpo import no_update
 from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import RunFolder
 from tests.rl_problem import BANDIT_GOALS, tiny_domain, tiny_flags
@@ -49,6 +51,28 @@ def test_an_evaluation_has_rollouts_of_its_own():
     assert not np.array_equal(
         results.tasks.scores, fewer.evaluate(fewer.build_learner()).tasks.scores
     )
+
+
+def test_an_iteration_logs_the_returns_before_and_after_the_steps():
+    domain = bandit("maml", inner_lr=0.5)
+    learner = domain.build_learner()
+    tasks = domain.training_tasks(3)
+    learner.experience(tasks)
+    learner.meta_update = no_update
+    logs = learner.train_step(tf.constant(3))
+    found = [float(logs[name]) for name in ("return_before", "return_after")]
+    np.testing.assert_allclose(found, tasks.returns().mean(0), rtol=1e-5)
+    assert abs(found[0] - found[1]) > 1e-2
+
+
+def test_the_seed_decides_on_the_weights_and_the_tasks():
+    domains = [bandit("maml", seed=seed) for seed in (0, 1, 0)]
+    learners, tasks = zip(*((d.build_learner(), d.training_tasks(3)) for d in domains), strict=True)
+    kernels = [learner.network.model.layers[0].kernel.numpy() for learner in learners]
+    noise = [drawn.rngs[0].standard_normal(9) for drawn in tasks]
+    for one, other, again in (kernels, [drawn.goals for drawn in tasks], noise):
+        np.testing.assert_array_equal(one, again)
+        assert not np.any(one == other)
 
 
 def test_random_is_never_changed(tmp_path):
@@ -118,7 +142,9 @@ DOMAINS = ["navigation_2d", "cheetah_location", "cheetah_speed"]
 
 def test_every_method_is_built_for_every_domain():
     for domain, method in itertools.product(DOMAINS, METHODS):
-        assert tiny_domain(method, domain).build_learner().trainable_variables
+        made = tiny_domain(method, domain)
+        assert made.build_learner().trainable_variables
+        assert made.sampler.observes_goal == (method == "oracle")
 
 
 # Tracing a meta-update takes seconds; the fast ones cover both kinds of learner and both of update.

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
+from mmaml_tf.devices.workers import Workers
 from mmaml_tf.encoders.moments import MomentEncoder
 from mmaml_tf.rl import trpo
 from mmaml_tf.rl.meta_trpo import variables_of
 from tests.rl_problem import make_experience, make_learner
-from tests.trpo_checks import check_gradient, explicit_fisher, updater
+from tests.trpo_checks import check_gradient, explicit_fisher, shift, updater
 
 
 def test_flatten_and_back():
@@ -130,6 +132,45 @@ def test_thinned_curvature_is_taken_at_the_exact_policy(float64):
     unit = tf.constant((index == bias).astype(float))
     ratio = float(np.dot(unit, product(unit)) / np.dot(unit, thin(unit)))
     assert 0.2 < ratio < 5.0 and ratio != pytest.approx(1.0, abs=1e-6)
+
+
+def test_loss_and_divergence_far_from_the_old_policy(float64):
+    """Where a ratio is no log ratio, and KL(old || new) not KL(new || old)."""
+    learner = make_learner(None)
+    experience, meta = make_experience(learner), updater()
+    old = meta.gradient(learner, experience)[2]
+    size = sum(int(tf.size(variable)) for variable in learner.trainable_variables)
+    shift(learner, 0.3 * np.random.default_rng(0).normal(size=size))
+    _, actions, advantages, weights = (part.numpy() for part in experience.query)
+    (mean, log_stddev), (new_mean, new_log) = (
+        np.split(part.numpy(), 2, -1) for part in (old, learner.replay(experience)[0])
+    )
+    before = stats.norm(mean, np.exp(log_stddev)).logpdf(actions).sum(-1)
+    after = stats.norm(new_mean, np.exp(new_log)).logpdf(actions).sum(-1)
+    divergence = (np.exp(2 * log_stddev) + (mean - new_mean) ** 2) / (2 * np.exp(2 * new_log))
+    divergence = (divergence + new_log - log_stddev - 0.5).sum(-1)
+    loss, kl = meta.evaluate(learner, experience, old)
+    expected = -np.sum(weights * np.exp(after - before) * advantages, 1).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-9)
+    np.testing.assert_allclose(kl, np.sum(weights * divergence, 1).mean(), rtol=1e-9)
+    assert kl > 0.05
+
+
+class Doubling(Workers):
+    """Says twice what it is asked to average."""
+
+    def mean(self, parts):
+        return tf.nest.map_structure(lambda part: 2.0 * part, parts)
+
+
+def test_workers_judge_a_step_by_all_tasks(float64):
+    learner = make_learner(None, num_steps=0)
+    experience = make_experience(learner)
+    old = learner.replay(experience)[0] + 0.1
+    alone = updater().evaluate(learner, experience, old)
+    learner.workers = Doubling()
+    together = updater().evaluate(learner, experience, old)
+    np.testing.assert_allclose(together, 2.0 * np.array(alone))
 
 
 @pytest.mark.parametrize("modulation", [None, "film"])

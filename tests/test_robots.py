@@ -9,7 +9,13 @@ from gymnasium.utils.env_checker import check_env
 
 from data.goals import GOALS
 from data.reinforcement import DOMAINS
-from mmaml_tf.envs import ROBOT_ENVS
+from mmaml_tf.envs import (
+    HALF_CHEETAH_LOCATION,
+    HALF_CHEETAH_SPEED,
+    NAVIGATION_2D,
+    NAVIGATION_2D_SQUARED,
+    ROBOT_ENVS,
+)
 from mmaml_tf.envs.own_vector import OwnVectorEnv, make_batch
 from mmaml_tf.envs.simulator import mujoco
 from mmaml_tf.rl.config import paper_settings
@@ -18,6 +24,19 @@ CHEETAHS = [env_id for env_id in ROBOT_ENVS if "Cheetah" in env_id]
 ANTS = [env_id for env_id in ROBOT_ENVS if "Ant" in env_id]
 # Joint velocities that leave our limit without, and with, a warning from MuJoCo.
 DIVERGING = [(0, 2000.0, False), (7, 1e7, True)]
+
+
+ENVIRONMENTS = {
+    "navigation_2d": NAVIGATION_2D,
+    "navigation_2d_wide": NAVIGATION_2D_SQUARED,
+    "cheetah_location": HALF_CHEETAH_LOCATION,
+    "cheetah_speed": HALF_CHEETAH_SPEED,
+    "maml_navigation": NAVIGATION_2D,
+    "maml_cheetah_velocity": "mmaml_tf/HalfCheetahVelocity-v0",
+    "maml_cheetah_direction": "mmaml_tf/HalfCheetahDirection-v0",
+    "maml_ant_velocity": "mmaml_tf/AntVelocity-v0",
+    "maml_ant_direction": "mmaml_tf/AntDirection-v0",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +268,7 @@ def test_goals_stay_and_bad_input_gets_one_line(env_id):
 def test_every_domain_has_its_environment_and_its_published_settings():
     for name in GOALS:
         own = DOMAINS[name]
+        assert own.env_id == ENVIRONMENTS[name]
         horizon = 100 if "navigation" in name else 200
         assert gymnasium.spec(own.env_id).max_episode_steps == horizon
         assert make_batch(own.env_id, 1, own.goals.sample(0, 2)[0][0]).num_envs == 1
