@@ -34,12 +34,10 @@ class Episodes:
     ):
         self.rotations = ROTATIONS if rotated else 1
         self.num_classes = len(sizes) * self.rotations
-        size, channels_held = images.shape[1], images.shape[-1]
-        self._shape = (size, size, channels)
-        self._pixels = tf.constant(images.reshape(len(images), size * size, channels_held))
-        order = np.arange(size * size).reshape(size, size)
-        turned = [np.rot90(order, turns).ravel() for turns in range(self.rotations)]
-        self._turned = tf.constant(np.stack(turned), tf.int32)  # where each pixel comes from
+        turned = [np.rot90(images, turns, axes=(1, 2)) for turns in range(self.rotations)]
+        # Row image * rotations + turns: an episode is one gather.
+        self._images = tf.constant(np.stack(turned, 1).reshape(-1, *images.shape[1:]))
+        self._channels = channels
         self._sizes = tf.constant(sizes, tf.int32)
         self._starts = tf.constant(np.cumsum(sizes) - sizes, tf.int32)
         self._largest = int(max(sizes))
@@ -75,20 +73,18 @@ class Episodes:
         number = num_shots + num_queries
         sizes = tf.gather(self._sizes, classes)
         chosen = distinct(seeds[2], [num_tasks, num_ways], self._largest, number, sizes)
-        rows = tf.gather(self._starts, classes)[..., None] + chosen
+        rows = (tf.gather(self._starts, classes)[..., None] + chosen) * self.rotations
+        rows += turns[..., None]
         labels = tf.tile(tf.range(num_ways)[None], [num_tasks, 1])
         if class_labels:
             labels = classes * self.rotations + turns
 
         def examples(rows: tf.Tensor) -> Examples:
             per_class = rows.shape[-1]
-            images = tf.gather(self._pixels, rows)  # [M, N, per class, pixels, channels]
-            if self.rotations > 1:
-                sources = tf.gather(self._turned, turns)
-                images = tf.gather(images, sources, axis=3, batch_dims=2)
-            if images.shape[-1] < self._shape[-1]:
-                images = tf.repeat(images, self._shape[-1], -1)
-            images = tf.reshape(images, [num_tasks, num_ways * per_class, *self._shape])
+            shape = [num_tasks, num_ways * per_class]
+            images = tf.gather(self._images, tf.reshape(rows, shape))
+            if images.shape[-1] < self._channels:
+                images = tf.repeat(images, self._channels, -1)
             return Examples(tf.cast(images, tf.float32) / 255.0, tf.repeat(labels, per_class, 1))
 
         mode = tf.zeros([num_tasks], tf.int32)

@@ -44,10 +44,11 @@ class OmniglotTasks(EpisodeTasks):
         num_validation: int,
         num_ways: int,
     ):
-        super().__init__([lambda stream: episodes(self.splits[stream])], num_ways, (SIZE, SIZE, 1))
         parts = split(len(characters), split_seed, (num_train, num_train + num_validation))
-        self.splits = {stream: characters.chosen(part) for stream, part in parts.items()}
-        for stream, members in self.splits.items():
+        splits = {stream: characters.chosen(part) for stream, part in parts.items()}
+        super().__init__([lambda stream: episodes(splits[stream])], num_ways, (SIZE, SIZE, 1))
+        self.splits = splits
+        for stream, members in splits.items():
             if len(members) < num_ways:
                 raise ConfigError(
                     "num_ways",

@@ -148,6 +148,9 @@ def _drawn(sample: Sample, num_shots: int, seed: int, mode: int) -> tf.data.Data
             f"sample returned x {list(x.shape)} and y {list(y.shape)}: both need the same number "
             f"of points, more than num_shots={num_shots}, the others being queries"
         )
+    for name, part in (("x", x), ("y", y)):
+        if part.dtype.kind not in "biuf":
+            raise ValueError(f"sample returned {name} of {part.dtype}: it must be numbers")
     kinds = (_kind(x), _kind(y))
 
     def draw(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,6 +14,7 @@ SMALL = {
         "--num_tasks=400 --draws=100 --checkpoint=pretrained/regression_2mode/maml-seed0",
         "maml-seed0",
     ),
+    "episode_ends": ("pretrained/maml_navigation/maml-seed0 --tasks=4 --steps=1", "log sigma"),
     "encoder_modes": ("--domain=navigation_2d_wide --num_tasks=40", "accuracy"),
     "rl_iteration": ("--repeats=1 --meta_batch_size=2 --rollouts=2", "TRPO update: "),
     "conv_step": ("--rounds=1 --steps=1 --variants maml", "sampling: "),

@@ -133,6 +133,7 @@ def test_what_is_no_support_or_query_set_is_named():
     for wrong, words in (
         (x.astype(np.uint8), "support_x holds bytes: divide by 255"),
         (x * np.nan, "support_x must be finite"),
+        (x.astype(np.float64) * 1e300, "support_x must be finite, .* in float32"),
         (x.astype(str), "support_x must be numbers"),
         (x[:0], r"support_x must be .* \[0, 3, 1\]"),
     ):
@@ -157,6 +158,7 @@ def test_labels_outside_the_ways_are_refused():
         ([0, 1, 3], "labels 0 to 3; they must be 0 to 2"),
         ([-1, 0, 1], "labels -1 to 1; they must be 0 to 2"),
         ([0.9, 1.9, 2.0], "support_y must be whole numbers"),
+        ([0, 1, 2**32], "support_y must be whole numbers that int32 holds"),
     ):
         with pytest.raises(ValueError, match=words):
             learner.adapt(x, labels)
@@ -176,6 +178,12 @@ def test_types_of_numbers_do_not_matter():
     whole = batch._replace(query=batch.query._replace(y=tf.ones([4, 5, 1], tf.int32)))
     learner.fit(tf.data.Dataset.from_tensors(whole), verbose=0)
     uneven = batch._replace(query=batch.query._replace(y=tf.ones([4, 3, 1])))
+    answers = batch._replace(
+        support=batch.support._replace(y=tf.ones([4, 3, 1], tf.uint8)),
+        query=batch.query._replace(y=tf.ones([4, 5, 1], tf.uint8)),
+    )
+    learner.fit(tf.data.Dataset.from_tensors(answers), verbose=0)
+    assert learner.adapt(*answers.support).predict(batch.query.x).shape == (4, 5, 1)
     labels = mm.MAML(dense(units=3), loss="cross_entropy")
     labels.compile(optimizer="sgd")
     examples = mm.tasks.Examples(batch.support.x, batch.support.y[..., 0])
@@ -210,7 +218,7 @@ class Broken(keras.layers.Layer):
         (dict(task_batching="loop"), "task_batching='loop': choose from auto"),
         (dict(encoder=keras.layers.Concatenate()), "can't encode such tasks"),
         (dict(encoder=Broken()), r"broken: can't encode such tasks \(no such thing\)"),
-        (dict(loss="mes"), "loss='mes': .* there is none of this"),
+        (dict(loss="mes"), "'mes' is no loss or metric: choose from mse"),
         (dict(inner_steps=-1), "inner_steps=-1: must be a whole number, 0 or more"),
         (dict(inner_steps=1.5), "inner_steps=1.5: must be a whole number"),
         (dict(inner_lr="0.1"), "inner_lr='0.1': must be a number"),
@@ -244,7 +252,10 @@ def test_any_keras_layer_is_an_encoder():
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (lambda: keras.layers.Dropout(0.5), r"\(Dropout\) would do nothing in training"),
+        (
+            lambda: keras.layers.Dropout(np.float32(0.5)),
+            r"\(Dropout\) would do nothing in training",
+        ),
         (keras.layers.BatchNormalization, "would do nothing in training"),
         (lambda: keras.layers.GRU(2, recurrent_dropout=0.5), "would do nothing in training"),
         (lambda: keras.layers.Dense(2, kernel_regularizer="l2"), "has a regularizer"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mmaml_tf import tasks
 
@@ -68,6 +69,22 @@ def test_a_function_that_gives_no_task_is_refused(sample, words):
 # Example 4 c + i is the i-th of class c.
 PIXELS = np.arange(24, dtype=np.uint8).reshape(24, 1, 1)
 NAMES = np.repeat(["f", "e", "d", "c", "b", "a"], 4)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (np.full([4, 1], 0.5), r"returned float64 \[4, 1\], and for another seed int64 \[4, 1\]"),
+        (np.zeros([5, 1], int), r"returned int64 \[5, 1\], and for another seed int64 \[4, 1\]"),
+    ],
+)
+def test_a_function_whose_tasks_differ_is_refused(other, words):
+    def sample(seed):
+        return np.zeros([4, 1]), (np.zeros([4, 1], int) if seed == 0 else other)
+
+    stream = iter(tasks.from_function(sample, num_tasks=1, num_shots=2, seed=0))
+    with pytest.raises(tf.errors.OpError, match=words):
+        next(stream)
 
 
 def test_labelled_arrays_become_episodes():

@@ -109,6 +109,7 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
         }
 
     def _modulation(self) -> dict[str, Any]:
+        # In the order of the config's group; what follows the encoder are its sizes.
         modulation, encoder, *sizes = self.as_given("modulation").values()
         chosen = encoders.of(self.config.KIND)[encoder]
         return dict(modulation=modulation, encoder=chosen(*sizes))

@@ -4,6 +4,7 @@ import functools
 import numbers
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mmaml_tf.learners.meta_learner import MetaLearner
 
 
+BYTES = "holds bytes: divide by 255, as tasks.from_arrays does"
 # Tasks computed at once, where one after the other is faster than all.
 MAPPED_TASKS = 8
 
@@ -46,7 +48,7 @@ class AdaptedLearner:
     ):
         self._learner = learner
         model, targets = learner.network.model, learner.targets
-        x = as_tensor("support_x", support_x, model.inputs[0].dtype)
+        x = self._inputs("support_x", support_x)
         self._is_one = x.shape.rank == len(model.input_shape)
         x = self._examples("support_x", x, model.input_shape[1:])
         y = as_tensor("support_y", support_y, targets.dtype)
@@ -89,7 +91,7 @@ class AdaptedLearner:
           ValueError: if these are no queries for the tasks.
         """
         model = self._learner.network.model
-        x = as_tensor("query_x", query_x, model.inputs[0].dtype)
+        x = self._inputs("query_x", query_x)
         x = self._examples("query_x", x, model.input_shape[1:])
         if x.shape[0] != self._num_tasks:
             raise ValueError(
@@ -101,6 +103,13 @@ class AdaptedLearner:
         chosen = steps if step is None else step
         parts = zip(self._predictors, self._parts, strict=True)
         return self._as_given(tf.concat([own[chosen](x[part]) for own, part in parts], 0))
+
+    def _inputs(self, name: str, values: Any) -> tf.Tensor:
+        """As the model takes them."""
+        source = self._learner.network.model.inputs[0]
+        if np.asarray(values).dtype == np.uint8 and keras.backend.is_float_dtype(source.dtype):
+            raise ValueError(f"{name} {BYTES}")
+        return as_tensor(name, values, source.dtype)
 
     def _modes(self, mode: Any) -> tf.Tensor | None:
         """The tasks' modes, [tasks]."""
@@ -141,18 +150,18 @@ def _cut(values: tf.Tensor | None, part: slice) -> tf.Tensor | None:
 
 
 def as_tensor(name: str, values: Any, dtype: str) -> tf.Tensor:
-    """An argument as a tensor of a type, by which no number changes.
+    """An argument as a tensor of a type; real numbers are rounded to its precision.
 
     Raises:
       ValueError: for what are no numbers, or not such ones.
     """
-    array, wanted = np.asarray(values), tf.as_dtype(dtype)
+    array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be numbers, not {array.dtype}")
-    if array.dtype == np.uint8 and wanted.is_floating:
-        raise ValueError(f"{name} holds bytes: divide by 255, as tasks.from_arrays does")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
-    if wanted.is_integer and not np.array_equal(array, np.rint(array)):
-        raise ValueError(f"{name} must be whole numbers")
-    return tf.constant(array.astype(wanted.as_numpy_dtype))
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(tf.as_dtype(dtype).as_numpy_dtype)
+    if not (np.isfinite(array).all() and np.isfinite(cast).all()):
+        raise ValueError(f"{name} must be finite, but holds NaN or infinity in {dtype}")
+    if cast.dtype.kind in "iu" and not np.array_equal(cast, array):
+        raise ValueError(f"{name} must be whole numbers that {dtype} holds")
+    return tf.constant(cast)

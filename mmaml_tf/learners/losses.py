@@ -89,7 +89,7 @@ def per_task(loss: Any) -> TaskLoss:
         try:
             found = keras.losses.get(loss)
         except ValueError:
-            found = _metric(loss)
+            found = _metric(loss) if isinstance(loss, str) else keras.metrics.get(loss)
     function = found
     if isinstance(found, keras.losses.Loss):
         function = found.call
@@ -108,12 +108,12 @@ def per_task(loss: Any) -> TaskLoss:
     return mean
 
 
-def _metric(name: Any) -> Any:
+def _metric(name: str) -> Any:
     try:
         return keras.metrics.get(name)
     except ValueError as error:
         raise ValueError(
-            f"loss={name!r}: {', '.join(OWN)}, or what Keras has by name; there is none of this"
+            f"{name!r} is no loss or metric: choose from {', '.join(OWN)}, or those of Keras"
         ) from error
 
 
@@ -123,7 +123,8 @@ def targets_of(loss: Any, model: keras.Model, num_outputs: int | None = None) ->
     shape = tuple(model.output_shape[1:])
     if num_outputs is not None:
         shape = (*shape[:-1], num_outputs)
-    if loss in ("cross_entropy", cross_entropy) and _ends_in_softmax(model):
+    takes_logits = num_outputs is None and loss in ("cross_entropy", cross_entropy)
+    if takes_logits and _ends_in_softmax(model):
         warnings.warn(
             f"{model.name}: ends in a softmax, but cross_entropy takes logits; leave it out",
             stacklevel=2,

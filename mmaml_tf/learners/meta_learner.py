@@ -11,7 +11,7 @@ import tensorflow as tf
 from mmaml_tf import methods
 from mmaml_tf.devices import execution
 from mmaml_tf.layers.modulation import Modulation, Tau
-from mmaml_tf.learners.adapted import AdaptedLearner
+from mmaml_tf.learners.adapted import BYTES, AdaptedLearner
 from mmaml_tf.learners.losses import per_task, targets_of
 from mmaml_tf.learners.meta_training import MetaTraining
 from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS, require_one_of
@@ -165,10 +165,13 @@ class MetaLearner(MetaTraining):
                     f"{list(values.shape)}"
                 )
             wanted = tf.as_dtype(dtype)
-            if values.dtype == tf.uint8 and wanted.is_floating:
-                raise ValueError(f"{name}.{part} holds bytes: divide by 255")
+            if part == "x" and values.dtype == tf.uint8 and wanted.is_floating:
+                raise ValueError(f"{name}.x {BYTES}")
             if values.dtype.is_floating and wanted.is_integer:
-                raise ValueError(f"{name}.{part} must be whole numbers, not {values.dtype.name}")
+                raise ValueError(
+                    f"{name}.{part} must be whole numbers, not {values.dtype.name}: cast labels to "
+                    "int32"
+                )
             fitting.append(tf.cast(values, wanted))
         x, y = (part.shape[:2] for part in fitting)
         if not x.is_compatible_with(y):

@@ -1,5 +1,6 @@
 """The modulator: from what is known of a task to tau (parameters omega)."""
 
+import numbers
 from collections.abc import Sequence
 
 import keras
@@ -81,7 +82,7 @@ def _draws(layer: keras.layers.Layer) -> bool:
     """Whether it drops or adds something at random in training."""
     names = STRENGTHS if isinstance(layer, NOISES) else DROPOUTS
     found = [getattr(layer, name, 0) for name in names]
-    return any(isinstance(value, (int, float)) and value > 0 for value in found)
+    return any(isinstance(value, numbers.Real) and float(value) > 0 for value in found)
 
 
 def _refuse(encoder: keras.layers.Layer) -> None:

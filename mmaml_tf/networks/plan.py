@@ -99,8 +99,8 @@ class Plan:
         """Layers that are modulated behind their own activation, having no rule to do it before."""
         modulated = [step for step in self.steps if step.site is not None]
         layers = [step.call.operation for step in modulated if step.rule in (FOLDED, ONE_BY_ONE)]
-        linear = keras.activations.linear
-        return [layer for layer in layers if getattr(layer, "activation", linear) is not linear]
+        none = (None, keras.activations.linear)
+        return [layer for layer in layers if getattr(layer, "activation", None) not in none]
 
     def rows_per_example(self, layer: keras.layers.Layer) -> int | None:
         """How many rows a layer sees of every example, in all its calls; None if that is open."""
