@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import keras
 import numpy as np
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from mmaml_tf import networks
 from mmaml_tf.classification.config import ClassificationConfig
 from mmaml_tf.classification.figures import episodes
-from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks
+from mmaml_tf.few_shot.domain import FewShotDomain, FewShotTasks, compared_by_kind
 from mmaml_tf.layers.modulation import modulation_named
 from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.reporting import evaluation, figures, seeds
+from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
@@ -187,23 +187,9 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name; where there are several kinds of tasks, those
         of each kind."""
-        kinds: dict[str, list[ReportedRun]] = {}
-        for run in runs:
-            config = run.domain.config
-            assert isinstance(config, ClassificationConfig)
-            kinds.setdefault(config.setting, []).append(run)
-        drawn: dict[str, Figure] = {}
-        for kind, members in kinds.items():
-            groups = {
-                group.label.replace(f"-{kind}", ""): group for group in seeds.grouped(members)
-            }
-            compared = comparison_figures(
-                {label: group.metrics for label, group in groups.items()},
-                {label: group.evaluation for label, group in groups.items()},
-            )
-            suffix = f"_{kind}" if len(kinds) > 1 else ""
-            drawn |= {f"{name}{suffix}": figure for name, figure in compared.items()}
-        return drawn
+        return compared_by_kind(
+            runs, lambda config: cast(ClassificationConfig, config).setting, comparison_figures
+        )
 
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel of class probabilities, for any number of images."""

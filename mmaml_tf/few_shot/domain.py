@@ -2,18 +2,21 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import keras
 import pandas as pd
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from mmaml_tf import encoders, methods
+from mmaml_tf.config import RunConfig
 from mmaml_tf.few_shot.config import FewShotConfig
 from mmaml_tf.learners.meta_learner import MetaLearner
-from mmaml_tf.reporting import evaluation
+from mmaml_tf.reporting import evaluation, seeds
+from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
 from mmaml_tf.training.run_folder import RunFolder
@@ -168,3 +171,31 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
     def export(self, learner: MetaLearner, path: Path) -> None:
         """Saves the learner as a SavedModel."""
         learner.export(path, num_steps=self.config.eval_steps)
+
+
+def compared_by_kind(
+    runs: Sequence[ReportedRun],
+    kind_of: Callable[[RunConfig], str],
+    draw: Callable[[dict[str, Any], dict[str, Any]], Mapping[str, Figure]],
+) -> dict[str, Figure]:
+    """Figures that compare runs on the same kind of task, by file name.
+
+    Args:
+      runs: of any kinds.
+      kind_of: a run's config -> what its kind is called, in its label too; empty for the usual one.
+      draw: by label, the training curves of every seed, and the evaluations -> figures.
+    """
+    kinds: dict[str, list[ReportedRun]] = {}
+    for run in runs:
+        kinds.setdefault(kind_of(run.domain.config), []).append(run)
+    drawn: dict[str, Figure] = {}
+    for kind, members in kinds.items():
+        ending = f"-{kind}" if kind else ""
+        groups = {group.label.replace(ending, ""): group for group in seeds.grouped(members)}
+        compared = draw(
+            {label: group.metrics for label, group in groups.items()},
+            {label: group.evaluation for label, group in groups.items()},
+        )
+        suffix = f"_{kind}" if kind and len(kinds) > 1 else ""
+        drawn |= {f"{name}{suffix}": figure for name, figure in compared.items()}
+    return drawn

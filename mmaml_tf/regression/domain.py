@@ -7,14 +7,14 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmaml_tf.few_shot.domain import FewShotDomain
+from mmaml_tf.few_shot.domain import FewShotDomain, compared_by_kind
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.networks.models import mlp
 from mmaml_tf.regression.config import EVALUATION_BATCH, RegressionConfig
 from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.regression.tasks import RegressionTasks
-from mmaml_tf.reporting import evaluation, figures, seeds
+from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.domain import ReportedRun
 
 LABEL = "mean squared error"
@@ -79,11 +79,10 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         return ShownTasks(self.tasks.one_sided() if one_sided else self.tasks, self.config)
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
-        """Figures that compare runs, by file name."""
-        groups = seeds.grouped(runs)
-        drawn = comparison_figures(
-            {group.label: group.metrics for group in groups},
-            {group.label: group.evaluation for group in groups},
+        """Figures that compare runs, by file name; where they were evaluated with several K, those
+        of each K."""
+        drawn = compared_by_kind(
+            runs, lambda config: _kind(cast(RegressionConfig, config)), comparison_figures
         )
         # An oracle's domain gives it other inputs.
         domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
@@ -93,6 +92,12 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
             if run.has_weights and _tasks_of(domains[run.label].config) == _tasks_of(self.config)
         }
         return drawn | (self._shown().figures(predicted) if predicted else {})
+
+
+def _kind(config: RegressionConfig) -> str:
+    """What the labels and figures of evaluations with another K than the training's end with."""
+    shots = config.shots_at_evaluation
+    return "" if shots == config.num_shots else f"k{shots}"
 
 
 def _tasks_of(config: RegressionConfig) -> tuple:
