@@ -279,6 +279,15 @@ def test_report_compares_runs(capsys, in_empty_folder, copied):
     assert f"| {provenance.commit() or '?'} |" in maml and "| `python " in maml
 
 
+def test_evaluations_with_another_k_are_drawn_apart(in_empty_folder, copied):
+    for name in ("one", "two"):
+        copied(name)
+    assert command("--mode=evaluate", "--output_dir=two", "--eval_shots=3") == 0
+    assert command("--mode=report", "--runs=one,two", "--output_dir=report") == 0
+    drawn = {path.name for path in (in_empty_folder / "report").glob("adaptation*")}
+    assert drawn == {"adaptation.png", "adaptation_k3.png"}
+
+
 def test_predictions_on_other_tasks_are_not_drawn_beside(in_empty_folder, copied, monkeypatch):
     for name, method in (("one", "maml"), ("two", "mumomaml"), ("three", "maml")):
         copied(name, method=method)
