@@ -210,7 +210,7 @@ MAML_NAVIGATION = Table(
     (Place("maml_navigation"),),
     (
         *_beside(UNIT_SQUARE_PAPERS),
-        Row("MAML, 500 iterations", "maml", variant="long", flags=("--iterations=500",)),
+        Row("MAML", "maml", variant="long", flags=("--iterations=500",)),
     ),
 )
 CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)

@@ -6,6 +6,7 @@ writes them; a test holds both texts to them. `tools.rows` has what they say.
 """
 
 import re
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 DOCUMENTS = (RESULTS.parent / "README.md", RESULTS / "README.md")
 PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
+# What a method that is not trained counts.
+UNTRAINED = "1"
 # Trained with 10 points; the shots by which it is evaluated, and the steps that the papers show.
 SINUSOID_SHOTS, SINUSOID_STEPS = {5: "k5", 10: "", 20: "k20"}, (1, 5, 10)
 
@@ -144,14 +147,19 @@ def sinusoid(table: Table) -> str:
 
 
 def returns(table: Table) -> str:
-    """Mean returns in a reinforcement-learning domain, after every update."""
+    """Mean returns in a reinforcement-learning domain, after every update; a row that was trained
+    for other iterations than most says so."""
     (place,) = table.places
     found = [(row, measured(place.domain, row.at(place).label, 1)) for row in table.rows]
     steps = sorted({step for _, ours in found if ours for step in ours.shown})
+    counts = {row.key: iterations(place.domain, row.at(place).label) for row, ours in found if ours}
+    usual = statistics.mode(counts.values()) if counts else ""
     lines = []
     for row, ours in found:
         if ours:
             line = [f"[{row.name}]({ours.link})"]
+            if counts[row.key] not in (usual, UNTRAINED):
+                line[0] += f", {counts[row.key]} iterations"
             for step in steps:
                 cell, paper = ours.unlinked(step), row.papers.get(str(step))
                 line.append(_beside_paper(cell, paper) if paper else cell)
