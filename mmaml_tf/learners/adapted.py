@@ -14,7 +14,6 @@ from mmaml_tf.tasks import Examples
 if TYPE_CHECKING:
     from mmaml_tf.learners.meta_learner import MetaLearner
 
-
 BYTES = "holds bytes: divide by 255, as tasks.from_arrays does"
 # Tasks computed at once, where one after the other is faster than all.
 MAPPED_TASKS = 8
