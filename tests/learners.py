@@ -118,3 +118,10 @@ def check_every_variable(learner):
         np.testing.assert_allclose(
             analytic, numeric, rtol=TOLERANCE, atol=TOLERANCE * 1e-2, err_msg=variable.path
         )
+
+
+def dense(units=1):
+    """A small model of one number."""
+    return keras.Sequential(
+        [keras.Input([1]), keras.layers.Dense(4, "relu"), keras.layers.Dense(units)]
+    )
