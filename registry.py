@@ -30,8 +30,8 @@ class Registration:
       domain: config -> `mmaml_tf.reporting.domain.Domain`.
       intra_op_threads: that share one TensorFlow operation; 0 for one per core. The many small
         operations of a few-shot meta-step run fastest side by side, one thread each
-        (benchmarks/conv_step.py), the large ones of reinforcement learning one by
-        one on all cores (rl_iteration.py). Where there is a GPU, TensorFlow decides.
+        (benchmarks/conv_step.py), the large ones of reinforcement learning one by one on all cores
+        (rl_iteration.py). Where there is a GPU, TensorFlow decides.
       uses_gpu: whether a GPU is of use.
     """
 

@@ -34,13 +34,16 @@ STEPS = {"omniglot": 5, "regression": 10, "sampling": 1, "growth": 10}
 
 def domain_of(problem: str, num_tasks: int):
     """FiLM on two modes, MAML on 5 ways and 1 shot, or MAML on cheetah_speed."""
-    import problems
+    from problems import cheetah_speed, omniglot, regression
 
-    if problem == "omniglot":
-        return problems.omniglot("maml", meta_batch_size=num_tasks)
-    if problem == "sampling":
-        return problems.cheetah_speed("maml", meta_batch_size=num_tasks)
-    return problems.regression("mumomaml", meta_batch_size=num_tasks)
+    film = functools.partial(regression, "mumomaml")
+    makers = {
+        "omniglot": functools.partial(omniglot, "maml"),
+        "regression": film,
+        "sampling": functools.partial(cheetah_speed, "maml"),
+        "growth": film,
+    }
+    return makers[problem](meta_batch_size=num_tasks)
 
 
 def supervised_step(domain, workers) -> Callable[[int], None]:

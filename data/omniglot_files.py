@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from data.image_files import LabelledFiles
-from mmaml_tf.errors import RunError
+from mmaml_tf.errors import RunError, reason
 
 ORIGIN = "https://github.com/brendenlake/omniglot/raw/master/python"
 # The two archives, by name, and the published ones' md5. Only downloads are held to it: an archive
@@ -55,11 +55,10 @@ def _download(path: Path, md5: str) -> None:
         )
     except Exception as error:  # what get_file raises, offline or at a wrong checksum
         partial.unlink(missing_ok=True)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         archives = " and ".join(f"{name}.zip" for name in ARCHIVES)
         raise RunError(
-            f"{path} is not there and can't be downloaded ({reason}): put Omniglot's {archives} "
-            f"from github.com/brendenlake/omniglot (folder python) into {path.parent}, or name "
-            "their folder with --data_dir"
+            f"{path} is not there and can't be downloaded ({reason(error)}): put Omniglot's "
+            f"{archives} from github.com/brendenlake/omniglot (folder python) into {path.parent}, "
+            "or name their folder with --data_dir"
         ) from error
     partial.rename(path)

@@ -150,7 +150,7 @@ SINUSOID = Table(
         ),
         Row("MuMoMAML, FiLM", "mumomaml", "film", evaluations=MORE_SHOTS),
         Row("modulation alone", "modulation", "film", evaluations=MORE_SHOTS),
-        Row("Meta-SGD", "meta_sgd", papers={"K = 10, 1 step": "0.53"}, evaluations=MORE_SHOTS),
+        Row("Meta-SGD", "meta_sgd", evaluations=MORE_SHOTS),
         Row("MAML++", "maml_plus_plus", evaluations=MORE_SHOTS),
         Row("context vector", "context", evaluations=MORE_SHOTS),
         Row("ANIL", "anil", evaluations=MORE_SHOTS),

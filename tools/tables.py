@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mmaml_tf import methods
 from mmaml_tf.reporting import markdown
 from mmaml_tf.reporting.evaluation import read_evaluation
 from mmaml_tf.reporting.seeds import over_seeds
@@ -26,8 +27,6 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 DOCUMENTS = (RESULTS.parent / "README.md", RESULTS / "README.md")
 PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
-# What a method that is not trained counts.
-UNTRAINED = "1"
 # Trained with 10 points; the shots by which it is evaluated, and the steps that the papers show.
 SINUSOID_SHOTS, SINUSOID_STEPS = {5: "k5", 10: "", 20: "k20"}, (1, 5, 10)
 
@@ -152,13 +151,17 @@ def returns(table: Table) -> str:
     (place,) = table.places
     found = [(row, measured(place.domain, row.at(place).label, 1)) for row in table.rows]
     steps = sorted({step for _, ours in found if ours for step in ours.shown})
-    counts = {row.key: iterations(place.domain, row.at(place).label) for row, ours in found if ours}
+    counts = {
+        row.key: iterations(place.domain, row.at(place).label)
+        for row, ours in found
+        if ours and methods.of("rl")[row.method].is_trained
+    }
     usual = statistics.mode(counts.values()) if counts else ""
     lines = []
     for row, ours in found:
         if ours:
             line = [f"[{row.name}]({ours.link})"]
-            if counts[row.key] not in (usual, UNTRAINED):
+            if counts.get(row.key, usual) != usual:
                 line[0] += f", {counts[row.key]} iterations"
             for step in steps:
                 cell, paper = ours.unlinked(step), row.papers.get(str(step))

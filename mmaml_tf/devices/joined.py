@@ -17,7 +17,7 @@ import tensorflow as tf
 from mmaml_tf.devices.cluster import Cluster
 from mmaml_tf.devices.watch import Watch
 from mmaml_tf.devices.workers import ALONE, Workers, name_of
-from mmaml_tf.errors import RunError
+from mmaml_tf.errors import RunError, reason
 
 # How TensorFlow says that another process does not answer.
 LOST = (
@@ -75,7 +75,7 @@ class JoinedWorkers(Workers):
         except tf.errors.OpError as error:
             own = cluster.addresses[cluster.index]
             raise RunError(
-                f"{self.name} can't join the others ({str(error).splitlines()[0]}): its port, "
+                f"{self.name} can't join the others ({reason(error)}): its port, "
                 f"{own}, must be free, and all must be able to reach it"
             ) from error
         others = [a for a in cluster.addresses if a != cluster.addresses[cluster.index]]

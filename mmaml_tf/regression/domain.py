@@ -7,6 +7,7 @@ import keras
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mmaml_tf.config import RunConfig
 from mmaml_tf.few_shot.domain import FewShotDomain, compared_by_kind
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
@@ -64,7 +65,8 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     ) -> dict[str, Figure]:
         """The figures of one run, by file name."""
         label = self.config.label
-        drawn = comparison_figures({label: [metrics]}, {label: self.summarise(results)})
+        drawn = training_figure({label: [metrics]})
+        drawn |= adaptation_figure({label: self.summarise(results)})
         # Also with all support points in one half of the range ([MAML] Figure 2).
         for suffix, shown in (("", self._shown()), ("_one_sided", self._shown(one_sided=True))):
             made = shown.figures({label: shown.predictions(learner)})
@@ -81,9 +83,14 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name; where they were evaluated with several K, those
         of each K."""
-        drawn = compared_by_kind(
-            runs, lambda config: _kind(cast(RegressionConfig, config)), comparison_figures
-        )
+
+        def kind(config: RunConfig) -> str:
+            return _kind(cast(RegressionConfig, config))
+
+        # Evaluations with another K are of trainings that are there already.
+        trained = [run for run in runs if not kind(run.domain.config)] or runs
+        drawn = compared_by_kind(trained, kind, lambda metrics, _: training_figure(metrics))
+        drawn |= compared_by_kind(runs, kind, lambda _, tables: adaptation_figure(tables))
         # An oracle's domain gives it other inputs.
         domains = {run.label: cast(RegressionDomain, run.domain) for run in runs}
         predicted = {
@@ -105,11 +112,11 @@ def _tasks_of(config: RegressionConfig) -> tuple:
     return config.eval_seed, config.shots_at_evaluation, config.eval_queries, config.noise_stddev
 
 
-def comparison_figures(
-    metrics: Mapping[str, Sequence[pd.DataFrame]], evaluations: Mapping[str, pd.DataFrame]
-) -> dict[str, Figure]:
-    """The figures that need only the runs' tables, by file name."""
-    return {
-        "training": figures.training_curves(metrics, "loss", f"query {LABEL}"),
-        "adaptation": figures.adaptation_curves(evaluations, LABEL, yscale="log"),
-    }
+def training_figure(metrics: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, Figure]:
+    """Training curves of every label's seeds, by file name."""
+    return {"training": figures.training_curves(metrics, "loss", f"query {LABEL}")}
+
+
+def adaptation_figure(evaluations: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Errors by gradient steps, by file name."""
+    return {"adaptation": figures.adaptation_curves(evaluations, LABEL, yscale="log")}

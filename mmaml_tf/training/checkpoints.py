@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from mmaml_tf.errors import NonFiniteLossError, RunError
+from mmaml_tf.errors import NonFiniteLossError, RunError, reason
 from mmaml_tf.training import checkpoint_format
 from mmaml_tf.training.run_folder import saved_iterations
 from mmaml_tf.training.storage import writing
@@ -123,8 +123,9 @@ class Checkpoints:
                         f"{prefix} has the weights alone: it can be evaluated and exported, but "
                         "training can't go on from it"
                     ) from error
-                reason = str(error).strip().splitlines()[0]
-                logging.warning("%s is damaged (%s); trying the one before it", prefix, reason)
+                logging.warning(
+                    "%s is damaged (%s); trying the one before it", prefix, reason(error)
+                )
                 damaged.append(iteration)
                 continue
             if not self.weights_only:
