@@ -2,8 +2,9 @@
 
     python benchmarks/reachability.py [cheetah_speed|cheetah_location] [--iterations=60]
 
-Augmented random search (Mania et al. 2018, V2-t) on goals a standard deviation or two from the
-modes' means, all of them side by side in one batched environment. Prints one line per goal.
+Augmented random search (Mania et al. 2018, V2-t) on goals at the modes' means and two standard
+deviations to either side, all of them side by side in one batched environment. Prints one line per
+goal.
 """
 
 import argparse

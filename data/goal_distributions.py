@@ -51,9 +51,8 @@ class GoalDistribution(ABC):
     ) -> tuple[FloatArray, IntArray]:
         """Draws goals [num_tasks, dim] and their modes [num_tasks], equally many of each.
 
-        Modes alternate (0, 1, 0, 1, …), so any even slice is balanced too. The result is a pure
-        function of `seed`: pass `[seed, iteration]` for the tasks of one meta-iteration, and a
-        resumed run sees the tasks that an uninterrupted one would have seen.
+        Modes alternate (0, 1, 0, 1, …), so any even slice is balanced too. The same seed gives the
+        same goals.
 
         Raises:
             ValueError: num_tasks is not a positive multiple of the number of modes.

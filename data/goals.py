@@ -41,4 +41,4 @@ GOALS: dict[str, GoalDistribution] = {
     "maml_ant_velocity": UniformGoals(("all",), low=((0.0,),), high=((3.0,),)),
     "maml_ant_direction": DIRECTIONS,
 }
-"""By domain: positions in the plane, x positions in m, speeds in m/s."""
+"""By domain: positions in the plane, x positions in m, speeds in m/s, directions ±1."""

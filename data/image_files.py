@@ -25,7 +25,8 @@ class LabelledFiles:
         a class may be named by several, as `alphabet/character` is.
 
     Raises:
-      RunError: if there are none, if a folder holds both zips and classes, or two zips one image.
+      RunError: if `path` is not there, holds none, or a zip that can't be read; if a folder holds
+        both zips and classes, or two zips one image.
     """
 
     def __init__(self, path: Path):
@@ -95,7 +96,7 @@ class LabelledFiles:
         """Class names by "train", "val" and "test"; None where no file says it.
 
         Raises:
-          RunError: if the file names classes that are absent, or one class twice.
+          RunError: if it is not such lists, names classes that are absent, or one class twice.
         """
         beside = (self.path if self.path.is_dir() else self.path.parent) / SPLITS
         if beside.exists():

@@ -58,7 +58,7 @@ def load(
       cache_dir: for the cache; by default `data.cache.user_cache_dir()`.
 
     Raises:
-      RunError: if there are no images, or one can't be read.
+      RunError: as `LabelledFiles`; if an image can't be read.
     """
     path = Path(os.path.expanduser(path))
     files = LabelledFiles(path)

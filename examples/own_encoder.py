@@ -25,7 +25,7 @@ class MeanEncoder(keras.layers.Layer):
       units: width of all layers, and of v; `--encoder_units`.
     """
 
-    def __init__(self, units: int):
+    def __init__(self, units: int = 40):
         super().__init__()
         self.of_point = [keras.layers.Dense(units, activation="relu") for _ in range(2)]
         self.of_task = keras.layers.Dense(units)

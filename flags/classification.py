@@ -8,7 +8,9 @@ from mmaml_tf.learners.options import BN_STATISTICS, TASK_BATCHINGS
 common.settings(
     absl_flags.DEFINE_integer("num_ways", None, "N, classes per task."),
     absl_flags.DEFINE_string("network", None, "Base network (see below)."),
-    common.define_widths("filters", "Channels of the base network: 64,64,64,64."),
+    common.define_widths(
+        "filters", "Channels (or units) of the base network's blocks, such as 64,64,64,64."
+    ),
     common.define_widths("encoder_filters", "Channels of the task encoder."),
     absl_flags.DEFINE_integer("embedding_units", None, "Width of the task embedding."),
     absl_flags.DEFINE_enum(

@@ -9,7 +9,7 @@ from absl import flags as absl_flags
 
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.few_shot.config import LR_SCHEDULES
-from mmaml_tf.learners.options import INNER_OPTIMIZERS
+from mmaml_tf.learners.options import HEAD_INITIALIZERS, INNER_OPTIMIZERS
 
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
@@ -107,7 +107,7 @@ def settings(*holders: absl_flags.FlagHolder) -> None:
     _settings.update(holder.name for holder in holders)
 
 
-# What is asked of a run, as opposed to what the run is.
+# What is asked of which run; its settings follow.
 absl_flags.DEFINE_string("method", "mumomaml", "Meta-learning method (see below).")
 absl_flags.DEFINE_string("domain", None, "Task distribution (see below).")
 absl_flags.DEFINE_enum(
@@ -130,7 +130,7 @@ define_path(
     "read but do not write; --output_dir is then where the results go, by default "
     "runs/<domain>/<label>/checkpoint-<its name>.",
 )
-absl_flags.DEFINE_bool("overwrite", False, "Start over in a folder that holds another run.")
+absl_flags.DEFINE_bool("overwrite", False, "Delete the run that the folder holds, and start over.")
 define_paths(
     "runs",
     "Run folders to report on. Default: all of runs/<domain> that were evaluated.",
@@ -138,10 +138,20 @@ define_paths(
 
 # Of the domains that share them; each domain's other settings are in its own file.
 settings(
-    absl_flags.DEFINE_string("modulation", None, "How mumomaml modulates (see below)."),
+    absl_flags.DEFINE_string(
+        "modulation", None, "How a method that has a task encoder modulates (see below)."
+    ),
+    absl_flags.DEFINE_enum(
+        "head_initializer",
+        None,
+        HEAD_INITIALIZERS,
+        "Where the modulation starts: at random, or from none.",
+    ),
     absl_flags.DEFINE_integer("seed", None, "Of initial weights and training tasks."),
     absl_flags.DEFINE_integer("iterations", None, "Meta-iterations."),
-    absl_flags.DEFINE_integer("meta_batch_size", None, "Tasks per meta-iteration."),
+    absl_flags.DEFINE_integer(
+        "meta_batch_size", None, "Tasks per meta-iteration, a multiple of the modes."
+    ),
     absl_flags.DEFINE_integer("inner_steps", None, "Gradient steps on a support set."),
     absl_flags.DEFINE_float("inner_lr", None, "Learning rate of the inner steps (alpha)."),
     absl_flags.DEFINE_bool("first_order", None, "Ignore second derivatives (first-order MAML)."),
@@ -152,8 +162,12 @@ settings(
         "inner_clip_value", None, "Limit of each inner gradient element; 0 for none."
     ),
     absl_flags.DEFINE_integer("log_every", None, "Iterations per row of metrics.csv."),
-    absl_flags.DEFINE_integer("checkpoint_every", None, "Iterations between checkpoints."),
-    absl_flags.DEFINE_integer("eval_tasks", None, "Fresh tasks to evaluate on."),
+    absl_flags.DEFINE_integer(
+        "checkpoint_every", None, "Iterations between checkpoints, a multiple of log_every."
+    ),
+    absl_flags.DEFINE_integer(
+        "eval_tasks", None, "Fresh tasks to evaluate on, a multiple of the modes."
+    ),
     absl_flags.DEFINE_integer("eval_seed", None, "Of the evaluation tasks."),
     absl_flags.DEFINE_bool(
         "learned_rates", None, "Meta-learn a rate per weight, as meta_sgd does (mumomaml)."
@@ -161,11 +175,16 @@ settings(
     absl_flags.DEFINE_integer(
         "context_size", None, "Numbers (or image channels) that context appends to an input."
     ),
-    absl_flags.DEFINE_integer("eval_steps", None, "Gradient steps at evaluation."),
+    absl_flags.DEFINE_integer(
+        "eval_steps",
+        None,
+        "Gradient steps at evaluation, on images also in validation and export; of rl2 episodes "
+        "after the first.",
+    ),
     absl_flags.DEFINE_string(
         "encoder", None, "Task encoder of a method that modulates (see below)."
     ),
-    define_widths("hidden_units", "Of the hidden layers: 100,100,100."),
+    define_widths("hidden_units", "Widths of the hidden layers, such as 100,100,100."),
     absl_flags.DEFINE_integer("encoder_units", None, "Width of the task encoder."),
     absl_flags.DEFINE_float("meta_lr", None, "Learning rate of the meta-optimiser."),
     absl_flags.DEFINE_enum("lr_schedule", None, LR_SCHEDULES, "Of the meta learning rate."),
@@ -189,11 +208,13 @@ settings(
     ),
     absl_flags.DEFINE_integer("inner_batch_size", None, "Points or images of reptile's steps."),
     absl_flags.DEFINE_integer(
-        "eval_batch_size", None, "Likewise at evaluation; as in training by default."
+        "eval_batch_size", None, "Points or images of reptile's steps at evaluation."
     ),
     absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
     absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),
-    absl_flags.DEFINE_integer("heads", None, "Of each of in_context's attentions."),
+    absl_flags.DEFINE_integer(
+        "heads", None, "Of each of in_context's attentions; they divide the width."
+    ),
     absl_flags.DEFINE_float(
         "cosine_scale", None, "Where matching's learned factor starts; 0 for plain cosines."
     ),
@@ -206,7 +227,9 @@ settings(
     absl_flags.DEFINE_integer(
         "eval_queries", None, "Query points per evaluation task (images per class likewise)."
     ),
-    absl_flags.DEFINE_integer("eval_shots", None, "K of evaluation tasks; as in training."),
+    absl_flags.DEFINE_integer(
+        "eval_shots", None, "K of evaluation tasks; by default as in training."
+    ),
 )
 
 # What goes with a mode. The settings go with all but report: its runs have theirs.

@@ -65,9 +65,9 @@ class ImageSetsConfig(ClassificationConfig):
         return self.modes if len(self.modes) > 1 else ("all",)
 
     @property
-    def label(self) -> str:
-        """The sets, too: `omniglot+miniimagenet-maml-5way-1shot`."""
-        return f"{'+'.join(self.modes)}-{super().label}"
+    def setting(self) -> str:
+        """The sets, too: `omniglot+miniimagenet-5way-1shot`."""
+        return f"{'+'.join(self.modes)}-{super().setting}"
 
 
 def paper_settings(
@@ -102,10 +102,13 @@ def paper_settings(
         num_ways=num_ways,
         num_shots=num_shots,
         num_queries=num_queries,
-        eval_queries=num_queries,
+        # As many as the support set has in [MAML]'s code; the follow-up, of several sets, has 15.
+        eval_queries=num_shots if len(modes) == 1 else num_queries,
         eval_steps=10,
         network=network,
         filters=widths(network, (32, 32, 32, 32)),
+        # Choice: MAML's prior is where it starts. At random MuMoMAML is behind MAML for long.
+        head_initializer="zeros",
         encoder="images",
         encoder_filters=(32, 64, 128, 256),
         embedding_units=128,

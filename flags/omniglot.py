@@ -10,7 +10,7 @@ common.settings(
     common.define_path(
         "data_dir",
         "Folder of images_background.zip and images_evaluation.zip, or of the folders in them; "
-        "they are downloaded into it if they are not there.",
+        "they are downloaded into it if they are not there. Default: ~/.cache/mmaml_tf/omniglot.",
     ),
     absl_flags.DEFINE_integer("train_characters", None, "Characters to train on."),
     absl_flags.DEFINE_integer("validation_characters", None, "Characters to pick checkpoints by."),

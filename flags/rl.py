@@ -10,18 +10,21 @@ from mmaml_tf.config import ConfigError
 from mmaml_tf.rl.config import QUICK, RlConfig, paper_settings
 
 common.settings(
-    absl_flags.DEFINE_string(
-        "reward", None, "In navigation: the negative distance to the goal, or the same squared."
-    ),
+    absl_flags.DEFINE_string("reward", None, "In navigation: distance (its negative), or squared."),
     absl_flags.DEFINE_integer(
         "rollouts", None, "Episodes per task and gradient step; trials per task (rl2)."
     ),
-    absl_flags.DEFINE_integer("eval_rollouts", None, "Likewise at evaluation; as in training."),
+    absl_flags.DEFINE_float(
+        "later_lr",
+        None,
+        "Inner learning rate of the evaluation's later steps; half of the first's.",
+    ),
+    absl_flags.DEFINE_integer("eval_rollouts", None, "Episodes or trials at evaluation, likewise."),
     absl_flags.DEFINE_integer(
         "trial_episodes", None, "Episodes of a task in a row that rl2 remembers, in training."
     ),
     absl_flags.DEFINE_integer(
-        "embedding_trajectories", None, "Episodes per task that mumomaml infers the task from."
+        "embedding_trajectories", None, "Episodes per task that a task is inferred from."
     ),
     absl_flags.DEFINE_float("discount", None, "Gamma."),
     absl_flags.DEFINE_float("gae_lambda", None, "Lambda of generalised advantage estimation."),

@@ -46,8 +46,8 @@ class RunConfig:
       seed: of the initial weights and the training tasks.
       iterations: meta-iterations.
       meta_batch_size: tasks per meta-iteration.
-      inner_steps: S, gradient steps on a support set, in training and evaluation; None for methods
-        that take none.
+      inner_steps: S, gradient steps on a support set, in training and, where no `eval_steps` says
+        otherwise, in evaluation; None for methods that take none.
       inner_lr: alpha; None likewise.
       first_order: ignore second derivatives (first-order MAML); None for methods that have none.
       inner_clip_norm: limit of a task's inner gradient norm; None for none.
@@ -90,6 +90,8 @@ class RunConfig:
     OPTIONAL: ClassVar[dict[str, tuple[str, ...]]] = {}
     # Settings of earlier versions, with the only value that they had.
     DROPPED: ClassVar[dict[str, Any]] = {}
+    # Settings that earlier versions had not, with what they did.
+    ADDED: ClassVar[dict[str, Any]] = {}
     # What an evaluation may change.
     EVALUATION: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed")
     # What an export may change.
@@ -193,6 +195,7 @@ class RunConfig:
         """What config.json holds, where an earlier version wrote it."""
         gone = {name for name, value in cls.DROPPED.items() if settings.get(name) == value}
         kept = {name: value for name, value in settings.items() if name not in gone}
+        kept = {**cls.ADDED, **kept}
         is_named = "domain" in kept and isinstance(kept.get("method"), str)
         return cls.for_method(kept) if is_named else kept
 

@@ -2,6 +2,8 @@
 
 import re
 
+MAX_QUOTED = 60
+
 
 def last_line(message: object) -> str:
     """What the command ends with, on its standard error."""
@@ -16,6 +18,12 @@ def reason(error: Exception) -> str:
     return said[0] if said else repr(error)
 
 
+def quoted(value: object) -> str:
+    """A value as an error shows it: not all of a long one."""
+    text = repr(value)
+    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "..."
+
+
 class RunError(Exception):
     """Something the user has to decide or mend; the message says what and how."""
 
@@ -23,10 +31,7 @@ class RunError(Exception):
 class NonFiniteLossError(RunError):
     """Training met a loss or weight that is not a finite number; ADVICE is what may help."""
 
-    ADVICE = (
-        "A lower --meta_lr or --inner_lr, or a limit on inner gradients (--inner_clip_norm), may "
-        "help"
-    )
+    ADVICE = "A lower learning rate, or a limit on inner gradients, may help (--help has the flags)"
 
 
 class InterruptedRunError(RunError):

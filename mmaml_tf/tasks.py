@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 class Examples(NamedTuple):
-    """Input-output pairs of every task in a batch: x [tasks, N, in_dim], y [tasks, N, out_dim]."""
+    """Input-output pairs of every task in a batch: x [tasks, N, ...], y [tasks, N, ...]."""
 
     x: tf.Tensor
     y: tf.Tensor
@@ -20,7 +20,7 @@ class TaskBatch(NamedTuple):
     """A batch of tasks T_j ~ p(T), sorted by mode, with equally many tasks of each mode.
 
     Attributes:
-      support: D_train of each task, what the learner adapts to; x is [tasks, K, in_dim].
+      support: D_train of each task, what the learner adapts to; x is [tasks, K, ...].
       query: D_val of each task, what the adapted learner is scored on. Never shares a point
         with the support set.
       mode: [tasks] int32, the index of the mode that each task was drawn from. Only Multi-MAML
@@ -107,7 +107,7 @@ def from_function(
 
     Raises:
       ValueError: if `sample` does not return two arrays of more than K points each, functions
-        differ in shapes, or `num_tasks` is no multiple of their number.
+        differ in shapes, or `num_tasks` is no multiple of their number; for sizes below one.
     """
     _require_positive(num_tasks=num_tasks, num_shots=num_shots)
     functions = [sample] if callable(sample) else list(sample)
@@ -200,7 +200,8 @@ def from_arrays(
       A dataset of `TaskBatch`; x is [num_tasks, ways * shots, ...], y [num_tasks, ways * shots].
 
     Raises:
-      ValueError: if there are not so many classes, or a class has too few examples.
+      ValueError: if there are not so many classes, or a class has too few examples; if labels are
+        not one for each input; for sizes below one.
     """
     queries = shots if queries is None else queries
     _require_positive(ways=ways, shots=shots, queries=queries, num_tasks=num_tasks)

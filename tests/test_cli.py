@@ -286,6 +286,17 @@ def test_evaluations_with_another_k_are_drawn_apart(in_empty_folder, copied):
     assert command("--mode=report", "--runs=one,two", "--output_dir=report") == 0
     drawn = {path.name for path in (in_empty_folder / "report").glob("adaptation*")}
     assert drawn == {"adaptation.png", "adaptation_k3.png"}
+    rows = pd.read_csv(in_empty_folder / "report" / "evaluation.csv", keep_default_na=False)
+    assert {*rows["run"]} == {"maml eval_shots=None", "maml eval_shots=3"}
+
+
+def test_evaluations_that_differ_in_anything_are_told_apart(in_empty_folder, copied):
+    for name in ("one", "two"):
+        copied(name)
+    assert command("--mode=evaluate", "--output_dir=two", "--eval_tasks=60") == 0
+    assert command("--mode=report", "--runs=one,two", "--output_dir=report") == 0
+    rows = pd.read_csv(in_empty_folder / "report" / "evaluation.csv", keep_default_na=False)
+    assert {*rows["run"]} == {"maml eval_tasks=40", "maml eval_tasks=60"}
 
 
 def test_predictions_on_other_tasks_are_not_drawn_beside(in_empty_folder, copied, monkeypatch):

@@ -191,7 +191,7 @@ def test_a_network_of_ones_own(sets):
     try:
         settings = paper_settings("maml", ("photos", "signs"), num_ways=2, network="flat")
         config = ImageSetsConfig(**settings | dict(image_size=SIZE, num_queries=1))
-        assert config.filters == (5,) and config.label == "photos+signs-maml-flat-2way-1shot"
+        assert config.filters == (5,) and config.label == "maml-flat-photos+signs-2way-1shot"
         learner = domain.ClassificationDomain(config, tasks(sets)).build_learner()
         assert [layer.units for layer in learner.network.model.layers[1:]] == [5, 2]
     finally:
@@ -302,7 +302,7 @@ def test_the_command_on_two_sets(sets, capsys):
     tiny += " --filters=4,4 --inner_steps=1 --eval_steps=2"
     run = ["--domain=image_sets", "--method=multi_maml", *tiny.split()]
     assert command(*run, paths) == 0
-    folder = "runs/image_sets/photos+signs-multi_maml-max_pool-2way-1shot/seed0"
+    folder = "runs/image_sets/multi_maml-max_pool-photos+signs-2way-1shot/seed0"
     rows = pd.read_csv(f"{folder}/evaluation.csv")
     assert set(rows["mode"]) == {"all", "photos", "signs"}
     assert (rows[rows["mode"] == "photos"]["num_tasks"] == 2).all()

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from data.reinforcement import DOMAINS
 from mmaml_tf.rl import trpo
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.rollouts import Rollouts
@@ -86,8 +87,14 @@ def rates_of(learner):
     return [variable for variable in learner.trainable_variables if id(variable) not in theta]
 
 
+def test_later_steps_may_have_a_rate_of_their_own():
+    learner = tiny_domain("maml", inner_lr=0.5, later_lr=0.01).build_learner()
+    assert learner.evaluation_rates(3) == [0.5, 0.01, 0.01]
+    assert DOMAINS["maml_ant_direction"].settings_of("random")["later_lr"] == 0.001
+
+
 def test_equal_rates_are_maml(float64):
-    """The surrogate's gradient in theta, and an evaluation's steps of alpha and alpha / 2."""
+    """The surrogate's gradient in theta, and an evaluation's steps, of alpha and half of it."""
     maml, learned = make_learner(None), make_learner(None, learned_rates=True)
     learned.network.model.set_weights(maml.network.model.get_weights())
     for rate in rates_of(learned):
@@ -100,7 +107,7 @@ def test_equal_rates_are_maml(float64):
         by_variable = dict(zip(map(id, learner.trainable_variables), parts, strict=True))
         recorded = iter([*experience.supports, experience.query])
         rates = learner.evaluation_rates(2)
-        assert rates == [0.3, 0.15]
+        assert rates == [0.3, 0.15] and learner.evaluation_rates(0) == []
         trajectory, _ = learner.adapt(None, lambda _, data=recorded: next(data), rates)
         theta = learner.network.model.trainable_variables
         found.append([*(by_variable[id(v)] for v in theta), *tf.nest.flatten(trajectory)])

@@ -18,7 +18,7 @@ import tensorflow as tf
 from mmaml_tf.config import ConfigError, RunConfig, shown
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import markdown
-from mmaml_tf.reporting.evaluation import read_evaluation
+from mmaml_tf.reporting.evaluation import read_evaluation, step_name
 from mmaml_tf.training import provenance
 from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_files import write_atomically
@@ -153,9 +153,9 @@ def _measured(evaluated: RunFolder) -> str:
     for step, of_step in table.groupby("step"):
         by_mode = of_step.set_index("mode")
         cells = [f"{by_mode['mean'][mode]:.4f} ± {by_mode['ci95'][mode]:.4f}" for mode in modes]
-        lines.append([str(step), *cells])
+        lines.append([step_name(step), *cells])
     metric, num_tasks = table["metric"].iloc[0], table["num_tasks"].max()
-    head = ["gradient steps", *(f"{metric}, {mode}" for mode in modes)]
+    head = ["", *(f"{metric}, {mode}" for mode in modes)]
     text = f"Means ± 95% intervals on {num_tasks:,} tasks that training did not meet."
     return f"{text}\n\n{markdown.table(head, lines)}"
 

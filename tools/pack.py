@@ -1,6 +1,6 @@
 """Keeps a trained run's weights in pretrained/, without what only training needs.
 
-    python -m tools.pack runs/regression_2mode/maml/seed0 [another ...] [--resumable] [--record]
+    python -m tools.pack runs/regression_2mode/maml/seed0 [another ...]
 
 Each becomes pretrained/<domain>/<label>-seed<N>, or `name` if given as `run=name`:
 config, metrics, provenance, and a checkpoint of the weights alone, which `--mode=evaluate

@@ -11,7 +11,7 @@ from flags.common import FLAGS
 from mmaml_tf.config import RunConfig
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder, saved_iterations
-from tools.row import Flags, Training
+from tools.row import Flags, Training, joined
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = "paper"
@@ -38,7 +38,7 @@ class Run:
     @property
     def name(self) -> str:
         """Of its folder in results/<domain>/ and pretrained/<domain>/."""
-        label = "-".join(filter(None, [self.training.label, self.evaluation]))
+        label = joined(self.training.label, self.evaluation)
         return f"{label}-seed{self.seed}"
 
     @property
@@ -46,7 +46,7 @@ class Run:
         """Of its run folder, from the repository's root."""
         if self.preset != PAPER:
             return f"runs/{self.preset}/{self.training.domain}/{self.name}"
-        variant = "-".join(filter(None, [self.training.variant, self.evaluation]))
+        variant = joined(self.training.variant, self.evaluation)
         folder = f"{variant}_seed{self.seed}" if variant else f"seed{self.seed}"
         return f"runs/{self.training.domain}/{self.training.plain}/{folder}"
 
@@ -70,7 +70,7 @@ class Run:
         """Of its command."""
         flags = [*self.training.flags, *self.training.evaluations.get(self.evaluation, ())]
         if self.preset != PAPER:
-            own = ("--iterations", "--log_every")  # are the preset's
+            own = ("--iterations", "--log_every", "--checkpoint_every")  # are the preset's
             flags = [flag for flag in flags if not flag.startswith(own)]
             flags.append(f"--preset={self.preset}")
         flags.append(f"--seed={self.seed}")

@@ -5,9 +5,9 @@
 For every domain (or those named) results/<domain>/ gets table.md, evaluation.csv of all runs and
 the figures that compare them; runs that differ in the seed alone are also compared as one. A run
 without a folder of its own there, results/<domain>/<run>, is first evaluated on its tasks, and with
---measure all are: a minute or two each. Writes the model card of the domain's SavedModel, and at
-the end the tables of README.md and results/README.md. Omniglot's archives are looked for in
-omniglot_archives/, as by its runs.
+--measure all that have weights are: a minute or two each. Writes the model card of the domain's
+SavedModel, and at the end the tables of README.md and results/README.md. Omniglot's archives are
+looked for in omniglot_archives/, and other images in image_sets/, as by their runs.
 """
 
 import argparse

@@ -264,11 +264,13 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("table", nargs="*", help="or a column of one: regression_2mode, 5way-1shot")
     parser.add_argument("--seeds", type=_positive, default=1, help="how many, from 0 on")
-    parser.add_argument("--rows", default="*", help="of the tables, with commas between")
+    parser.add_argument("--rows", default="*", help="of the tables, such as maml,mumomaml-*")
     parser.add_argument("--jobs", type=_positive, default=1, help="runs at a time")
     parser.add_argument("--list", action="store_true", help="name tables and rows")
     parser.add_argument("--dry_run", action="store_true", help="say what would be done")
-    parser.add_argument("--preset", default=plan.PAPER, choices=("paper", "quick"))
+    parser.add_argument(
+        "--preset", default=plan.PAPER, choices=("paper", "quick"), help="quick: nothing is kept"
+    )
     parser.add_argument(
         "--again", action="store_true", help="also what is kept, but short or of other settings"
     )

@@ -14,6 +14,7 @@ class Place:
       domain: as `--domain` says it.
       setting: such as 5way-1shot, as the labels of its runs say it.
       flags: that all its trainings have.
+      modes: that its table has columns of.
       papers: whose figures its column has.
       steps: gradient steps after which the table shows a method that takes as many; None for all.
     """
@@ -21,6 +22,7 @@ class Place:
     domain: str
     setting: str = ""
     flags: Flags = ()
+    modes: tuple[str, ...] = ()
     papers: str = ""
     steps: int | None = None
 
@@ -42,7 +44,7 @@ class Row:
       network: as `--network` says it; empty for the domain's own.
       flags: of its trainings.
       flags_at: more of them, by a place's key.
-      papers: figures of the papers, by a place's key, or by a column's head.
+      papers: figures of the papers, by a place's key, a column's head, or the number of updates.
       places: keys of the only places that have the row; all of the table by default.
       evaluations: further ones of the same weights, by what they add to the label.
       steps: gradient steps after which it is shown, where not as the place says.

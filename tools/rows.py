@@ -185,13 +185,49 @@ UNIT_SQUARE_PAPERS = {
     "random": ("", "-82.7", "-58.0", "-53.8", "-46.8", "-42.9"),
     "oracle": ("", "-2.3"),
 }
+CHEETAH_VELOCITY_PAPERS = {
+    "maml": ("", "-129.5", "-78.6", "-66.6", "-60.8"),
+    "pretrained": ("", "-158.0", "-135.4", "-128.5", "-133.6"),
+    "random": ("", "-254.8", "-254.3", "-246.8", "-230.8"),
+    "oracle": ("", "-54.5"),
+}
+CHEETAH_DIRECTION_PAPERS = {
+    "maml": ("", "-50.7", "293.2", "313.5", "315.7"),
+    "context": ("", "-40.5", "-44.1", "-38.3", "-42.5"),
+    "pretrained": ("", "-43.0", "-24.8", "-12.9", "19.6"),
+    "random": ("", "-35.7", "21.8", "62.3", "86.2"),
+    "oracle": ("", "442.7"),
+}
+ANT_VELOCITY_PAPERS = {
+    "maml": ("", "30.6", "96.7", "100.1", "101.4"),
+    "pretrained": ("", "-1.8", "6.1", "8.5", "9.5"),
+    "random": ("", "-78.6", "-62.8", "-48.6", "-35.6"),
+    "oracle": ("", "107.9"),
+}
+ANT_DIRECTION_PAPERS = {
+    "maml": ("", "8.7", "499.2", "500.7", "499.1"),
+    "pretrained": ("", "3.2", "1.3", "6.5", "6.9"),
+    "random": ("", "3.1", "9.3", "16.0", "26.1"),
+    "oracle": ("", "524.8"),
+}
 
 
-def _beside(figures: Mapping[str, tuple[str, ...]]) -> tuple[Row, ...]:
-    """The rows, with a paper's mean returns before modulation, after it and after each update."""
+def _beside(
+    figures: Mapping[str, tuple[str, ...]], flags: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Row, ...]:
+    """The rows, with a paper's mean returns before modulation, after it and after each update.
+
+    Args:
+      figures: returns by the row's key.
+      flags: of a row, by its key.
+    """
     steps = [str(step) for step in range(-1, 6)]
     return tuple(
-        replace(row, papers=dict(zip(steps, figures.get(row.key, ()), strict=False)))
+        replace(
+            row,
+            papers=dict(zip(steps, figures.get(row.key, ()), strict=False)),
+            flags=(flags or {}).get(row.key, ()),
+        )
         for row in RETURNS
     )
 
@@ -213,6 +249,14 @@ MAML_NAVIGATION = Table(
         Row("MAML", "maml", variant="long", flags=("--iterations=500",)),
     ),
 )
+MAML_CHEETAH_VELOCITY = Table((Place("maml_cheetah_velocity"),), _beside(CHEETAH_VELOCITY_PAPERS))
+MAML_CHEETAH_DIRECTION = Table(
+    (Place("maml_cheetah_direction"),),
+    # The authors' released policy is that after 100.
+    _beside(CHEETAH_DIRECTION_PAPERS, {"maml": ("--iterations=100",)}),
+)
+MAML_ANT_VELOCITY = Table((Place("maml_ant_velocity"),), _beside(ANT_VELOCITY_PAPERS))
+MAML_ANT_DIRECTION = Table((Place("maml_ant_direction"),), _beside(ANT_DIRECTION_PAPERS))
 CHEETAH_LOCATION = Table((Place("cheetah_location"),), RETURNS)
 CHEETAH_SPEED = Table((Place("cheetah_speed"),), RETURNS)
 
@@ -267,7 +311,14 @@ OMNIGLOT = Table(
             flags_at=SHORT,
             papers=_accuracies("89.7 ± 1.1", "97.5 ± 0.6"),
         ),
-        Row("MuMoMAML, FiLM", "mumomaml", "film", flags_at=LONG),
+        # Of before modulation began at none.
+        Row(
+            "MuMoMAML, FiLM",
+            "mumomaml",
+            "film",
+            flags=("--head_initializer=glorot_uniform",),
+            flags_at=LONG,
+        ),
         Row("modulation alone", "modulation", "film", flags_at=SHORT),
         Row(
             "Meta-SGD",
@@ -318,6 +369,38 @@ OMNIGLOT = Table(
     ),
 )
 
+# Omniglot and Caltech-101, smaller than the sizes that they come in, so that a core is enough.
+SETS = ("omniglot", "caltech101")
+IMAGES = Table(
+    (
+        Place(
+            "image_sets",
+            "omniglot+caltech101-5way-1shot",
+            (
+                f"--image_sets={','.join(f'image_sets/{name}' for name in SETS)}",
+                "--image_size=28",
+                "--iterations=5000",
+                "--log_every=250",
+                "--checkpoint_every=250",
+            ),
+            modes=SETS,
+        ),
+    ),
+    (
+        Row("MAML", "maml", network="max_pool"),
+        Row("Multi-MAML", "multi_maml", network="max_pool"),
+        Row("MuMoMAML, FiLM", "mumomaml", "film", network="max_pool"),
+        Row(
+            "MuMoMAML, FiLM, `--head_initializer=glorot_uniform`",
+            "mumomaml",
+            "film",
+            variant="random_start",
+            network="max_pool",
+            flags=("--head_initializer=glorot_uniform",),
+        ),
+    ),
+)
+
 # By the name of the place that holds it, in README.md or results/README.md.
 TABLES = {
     "sinusoid": SINUSOID,
@@ -325,9 +408,14 @@ TABLES = {
     "navigation": NAVIGATION,
     "navigation_wide": NAVIGATION_WIDE,
     "maml_navigation": MAML_NAVIGATION,
+    "maml_cheetah_velocity": MAML_CHEETAH_VELOCITY,
+    "maml_cheetah_direction": MAML_CHEETAH_DIRECTION,
+    "maml_ant_velocity": MAML_ANT_VELOCITY,
+    "maml_ant_direction": MAML_ANT_DIRECTION,
     "cheetah_location": CHEETAH_LOCATION,
     "cheetah_speed": CHEETAH_SPEED,
     "omniglot": OMNIGLOT,
+    "images": IMAGES,
 }
 
 # The run whose SavedModel is pretrained/<domain>/saved_model.

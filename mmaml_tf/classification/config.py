@@ -46,7 +46,13 @@ class ClassificationConfig(FewShotConfig):
 
     KIND = "classification"
     GROUPS = FewShotConfig.GROUPS | {
-        "modulation": ("modulation", "encoder", "encoder_filters", "embedding_units"),
+        "modulation": (
+            "modulation",
+            "head_initializer",
+            "encoder",
+            "encoder_filters",
+            "embedding_units",
+        ),
     }
     RESUMABLE = (*FewShotConfig.RESUMABLE, "task_batching")
     EVALUATION = (*FewShotConfig.EVALUATION, "bn_statistics", "task_batching")

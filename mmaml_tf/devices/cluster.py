@@ -9,15 +9,13 @@ from typing import Literal
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from mmaml_tf.errors import RunError
+from mmaml_tf.errors import RunError, quoted
 
 VARIABLE = "TF_CONFIG"
 EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-# Of a value that an error quotes.
-MAX_QUOTED = 60
 
 
 class _Task(TypedDict):
@@ -77,7 +75,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Cluster | N
     addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
     for address in addresses:
         if not re.fullmatch(r"\S+:\d{1,5}", address) or addresses.count(address) > 1:
-            raise _malformed(f"{_quoted(address)} must be a host:port of its own")
+            raise _malformed(f"{quoted(address)} must be a host:port of its own")
     if len(addresses) == 1:
         return None
     before = len(jobs.get("chief", ())) if task["type"] == "worker" else 0
@@ -94,9 +92,4 @@ def _described(error: Mapping) -> str:
         return f"is no JSON: {error['ctx']['error']}"
     if error["type"] == "missing":
         return "is missing"
-    return f"is {_quoted(error['input'])}, but {error['msg'].removeprefix('Input ')}"
-
-
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "..."
+    return f"is {quoted(error['input'])}, but {error['msg'].removeprefix('Input ')}"

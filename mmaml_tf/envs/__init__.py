@@ -3,8 +3,8 @@
     gymnasium.make(NAVIGATION_2D)                      one environment
     gymnasium.make_vec(NAVIGATION_2D, num_envs=800)    its batched twin, equal step by step
 
-The horizon is the registration's `max_episode_steps`: 100 for navigation, 200 for half-cheetah
-([MAML] §5.3). `make` applies it with Gymnasium's TimeLimit, `make_vec` passes it to the twin.
+The horizon is the registration's `max_episode_steps`: 100 for navigation, 200 for half-cheetah and
+ant ([MAML] §5.3). `make` applies it with Gymnasium's TimeLimit, `make_vec` passes it to the twin.
 Entry points are strings, so importing this package loads neither MuJoCo nor a renderer.
 """
 

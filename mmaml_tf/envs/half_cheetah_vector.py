@@ -26,6 +26,8 @@ class GoalHalfCheetahVectorEnv(SimulatedVectorEnv):
     reset.
 
     Args:
+        num_envs: simulations.
+        max_episode_steps: after which an episode is truncated.
         num_threads: threads that step the simulations; None takes one per available core.
     """
 

@@ -20,6 +20,8 @@ class RobotVectorEnv(SimulatedVectorEnv):
     Args:
         robot: of `robots.ROBOTS`.
         aim: of `robots.AIMS`.
+        num_envs: simulations.
+        max_episode_steps: after which an episode is truncated.
         num_threads: threads that step the simulations; None takes one per available core.
     """
 

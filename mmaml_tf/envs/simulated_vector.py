@@ -29,6 +29,8 @@ class SimulatedVectorEnv(GoalVectorEnv):
 
     Args:
         model: of every simulation.
+        num_envs: simulations.
+        max_episode_steps: after which an episode is truncated.
         spaces: observations and actions of one.
         default_goal: before any is set.
         num_threads: threads that step the simulations; None takes one per available core.

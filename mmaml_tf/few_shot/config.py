@@ -3,11 +3,12 @@
 import dataclasses
 
 from mmaml_tf.config import RunConfig
-from mmaml_tf.learners.options import INNER_OPTIMIZERS
+from mmaml_tf.learners.options import HEAD_INITIALIZERS, INNER_OPTIMIZERS
 
 # The same in all supervised domains.
 DEFAULTS = dict(
     modulation="film",
+    head_initializer="glorot_uniform",
     seed=0,
     meta_lr=0.001,
     lr_schedule="constant",
@@ -48,6 +49,7 @@ class FewShotConfig(RunConfig):
       eval_shots: K of evaluation tasks; None for as many as in training.
       eval_steps: gradient steps at evaluation; None for as many as in training, or for methods
         without.
+      head_initializer: of the modulator's heads, by name.
       multi_step_iterations, first_order_iterations, rates_per_step, norm_per_step: MAML++'s
         measures (`learners.maml_plus_plus`).
       inner_optimizer: of Reptile's inner steps, by name.
@@ -69,6 +71,7 @@ class FewShotConfig(RunConfig):
     eval_shots: int | None = None
     eval_steps: int | None = None
     context_size: int | None = None
+    head_initializer: str | None = None
     multi_step_iterations: int | None = None
     first_order_iterations: int | None = None
     rates_per_step: bool | None = None
@@ -101,6 +104,7 @@ class FewShotConfig(RunConfig):
         "mini_batches": ("eval_batch_size",),
         "cosines": ("cosine_scale",),
     }
+    ADDED = {"head_initializer": "glorot_uniform"}
     RESUMABLE = (*RunConfig.RESUMABLE, "jit_compile")
     EVALUATION = (
         *RunConfig.EVALUATION,
@@ -122,6 +126,8 @@ class FewShotConfig(RunConfig):
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
+        if self.head_initializer is not None:
+            self.require_one_of("head_initializer", HEAD_INITIALIZERS)
         if self.inner_optimizer is not None:
             self.require_one_of("inner_optimizer", INNER_OPTIMIZERS)
         for field in ("multi_step_iterations", "first_order_iterations"):

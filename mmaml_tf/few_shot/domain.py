@@ -113,9 +113,9 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
 
     def _modulation(self) -> dict[str, Any]:
         # In the order of the config's group; what follows the encoder are its sizes.
-        modulation, encoder, *sizes = self.as_given("modulation").values()
+        modulation, heads, encoder, *sizes = self.as_given("modulation").values()
         chosen = encoders.of(self.config.KIND)[encoder]
-        return dict(modulation=modulation, encoder=chosen(*sizes))
+        return dict(modulation=modulation, head_initializer=heads, encoder=chosen(*sizes))
 
     def training_tasks(self, iteration: tf.Tensor) -> TaskBatch:
         """The batch of a meta-iteration."""

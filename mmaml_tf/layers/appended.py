@@ -17,7 +17,7 @@ class BiasTransformation(keras.layers.Layer):
     regression tasks.
 
     Args:
-      size: of b, which starts at zero.
+      size: of b, which starts at zero ([2019 code]'s Multi-MAML draws it from N(0, 1)).
     """
 
     INITIALIZER: ClassVar[str] = "zeros"

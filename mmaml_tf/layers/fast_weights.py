@@ -28,7 +28,7 @@ class TaskWeights(NamedTuple):
     """A layer's parameters, one set per task.
 
     Attributes:
-      parts: one tensor [1, groups or tasks, ...] per parameter.
+      parts: one tensor [1 or groups or tasks, ...] per parameter.
     """
 
     parts: tuple[tf.Tensor, ...]
@@ -116,7 +116,7 @@ def per_task(slow: tf.Tensor, num_tasks: int | tf.Tensor) -> tf.Tensor:
 
 
 def copy_per_task(part: tf.Tensor, num_tasks: int | tf.Tensor) -> tf.Tensor:
-    """A parameter [1, groups or tasks, ...] as [tasks, ...]: a tape that watches it gives every
+    """A parameter [1 or groups or tasks, ...] as [tasks, ...]: a tape that watches it gives every
     task its own gradient."""
     part = per_task(part, num_tasks)
     if isinstance(num_tasks, int) and part.shape[0] == num_tasks:

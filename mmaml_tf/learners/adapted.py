@@ -34,7 +34,8 @@ class AdaptedLearner:
       embedding: v [tasks, v_dim] (of one task [v_dim]); None without a task encoder.
 
     Raises:
-      ValueError: if these are not support sets of the learner's model, or not their modes.
+      ValueError: if these are not support sets of the learner's model, or not their modes, or
+        `num_steps` is no number of steps.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class AdaptedLearner:
           step: after so many of the gradient steps; None for all of them.
 
         Raises:
-          ValueError: if these are no queries for the tasks.
+          ValueError: if these are no queries for the tasks, or there is no such step.
         """
         model = self._learner.network.model
         x = self._inputs("query_x", query_x)

@@ -47,7 +47,7 @@ class Oracle(Pretrained):
 class Random(Pretrained):
     """An untrained network, fine-tuned: what gradient steps do without a prior."""
 
-    PUBLISHED = {"omniglot": dict(eval_steps=15)}  # as `finetune`
+    PUBLISHED = dict.fromkeys(("omniglot", "image_sets"), dict(eval_steps=15))  # as `finetune`
     is_trained = False
 
     def train_step(self, batch: TaskBatch) -> dict[str, Any]:

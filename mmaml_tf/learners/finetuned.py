@@ -26,7 +26,8 @@ class FineTuned(GradientBased):
     """
 
     SETTINGS = ("inner_loop", "classes")
-    PUBLISHED = {"omniglot": dict(eval_steps=15)}  # as on Mini-ImageNet ([MAML] 5.2)
+    # As in the code that [MAML]'s figure of Mini-ImageNet is of (Ravi & Larochelle 2017).
+    PUBLISHED = dict.fromkeys(("omniglot", "image_sets"), dict(eval_steps=15))
     trains_on_classes = True
     adapts_in_training = False
 

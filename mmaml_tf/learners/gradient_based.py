@@ -29,6 +29,9 @@ class GradientBased(MetaLearner):
       learned_rates: meta-learn a rate per weight, signs free, from alpha on [Meta-SGD].
       fast_weights: of dense layers, in FAST_WEIGHTS; the results are the same.
       **settings: see `MetaLearner`.
+
+    Raises:
+      ValueError: for numbers below zero, or another form of fast weights.
     """
 
     SETTINGS: tuple[str, ...] = ("inner_loop", "meta_gradient")

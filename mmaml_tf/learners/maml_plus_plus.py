@@ -46,7 +46,7 @@ class MAMLPlusPlus(GradientBased):
     Args:
       model: the base network.
       multi_step_iterations: while the weights of the query losses after the earlier steps go from
-        1 / S each to zero, linearly (equation 5; the straight line: choice). 0 for the last alone.
+        1 / S each to zero, linearly (equation 5; its code stops at 0.03 / S). 0 for the last alone.
       first_order_iterations: at first without second derivatives.
       rates_per_step: meta-learn alpha for every layer and step.
       norm_per_step: every step has batch norm scales and shifts of its own, which the inner loop
@@ -57,8 +57,9 @@ class MAMLPlusPlus(GradientBased):
     SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "measures")
     # Without second derivatives the last step's query loss sees no other step's norms.
     completed = staticmethod(zero_missing)
-    # Its code's configurations of Omniglot and Mini-ImageNet, but for the 48 filters. Regression
-    # it has not: when second derivatives begin, and MuMoMAML's limit, are choices.
+    # Its code's configurations of Omniglot and Mini-ImageNet, but for the networks: theirs have 48
+    # filters, and max-pooling in Omniglot, too. Regression it has not: when second derivatives
+    # begin, and MuMoMAML's limit, are choices.
     PUBLISHED = {
         "regression": dict(
             lr_schedule="cosine", first_order_iterations=5_000, inner_clip_norm=100.0
@@ -69,6 +70,7 @@ class MAMLPlusPlus(GradientBased):
             lr_schedule="cosine",
             inner_steps=5,
             inner_lr=0.1,
+            num_queries=1,
             eval_steps=5,
         ),
         "image_sets": lambda settings: dict(
@@ -76,7 +78,6 @@ class MAMLPlusPlus(GradientBased):
             meta_batch_size=2 * max(1, len(settings["modes"])),
             inner_lr=0.01,
             meta_clip_value=10.0,
-            lr_schedule="cosine",
             multi_step_iterations=7_500,
             eval_steps=5,
         ),

@@ -59,9 +59,11 @@ class MetaLearner(MetaTraining):
       num_groups: independent copies of theta, one per mode of tasks that come sorted by mode.
       num_outputs: width of the predictions, where the model is an embedding alone.
       checked: whether the model, as it is run here, is compared with itself first.
+      name: Keras's, of the learner.
 
     Raises:
-      ValueError: for a model that can't be meta-learned, saying why and what to do.
+      ValueError: for a model that can't be meta-learned, or another argument that won't do, saying
+        why and what to do.
     """
 
     # Groups of settings that the command has for it, of those that not every method has.
@@ -126,7 +128,7 @@ class MetaLearner(MetaTraining):
         """What answers queries of these tasks, after 0, 1, ..., S steps.
 
         Args:
-          support: x [tasks, K, in_dim], y [tasks, K, out_dim].
+          support: x [tasks, K, ...], y [tasks, K, ...].
           tau: the modulation parameters, or None.
           num_steps: S; None for as many as in training.
           mode: [tasks], the true modes, for a learner that `asks_for_modes`, and only where the
@@ -188,8 +190,8 @@ class MetaLearner(MetaTraining):
         """Adapts to support sets and predicts on query inputs after every step.
 
         Args:
-          support: x [tasks, K, in_dim], y [tasks, K, out_dim].
-          query_x: [tasks, N, in_dim].
+          support: x [tasks, K, ...], y [tasks, K, ...].
+          query_x: [tasks, N, ...].
           num_steps: S; as in training by default.
           mode: see `predictors`.
         """
@@ -222,10 +224,12 @@ class MetaLearner(MetaTraining):
           support_x: of one task [K, ...], or of many [tasks, K, ...].
           support_y: likewise.
           num_steps: S; as in training by default.
-          mode: see `predictors`.
+          mode: for a learner that `asks_for_modes`, and only for it: of one task its mode, of many
+            [tasks].
 
         Raises:
-          ValueError: if these are not support sets of this model, saying what was given.
+          ValueError: if these are not support sets of this model, or not their modes, saying what
+            was given.
         """
         return AdaptedLearner(self, support_x, support_y, num_steps, mode)
 

@@ -15,7 +15,7 @@ class MetaSGD(GradientBased):
 
     Args:
       model: the base network.
-      **settings: see `GradientBased`; `inner_lr` is where the rates start.
+      **settings: see `GradientBased`; `inner_lr` is where the rates start (at MAML's: choice).
     """
 
     # On images and sine waves one step, as published. In the other regression tasks, which no paper

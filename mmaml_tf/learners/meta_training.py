@@ -22,6 +22,7 @@ class MetaTraining(keras.Model):
       meta_clip_norm: global-norm limit of the meta-gradient, for each of `parameter_groups`; None
         for none.
       meta_clip_value: limit of each of its elements; None for none.
+      name: Keras's.
 
     Attributes:
       map_tasks: whether its meta-gradient is taken one task after the other.
@@ -110,7 +111,7 @@ class MetaTraining(keras.Model):
         """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.
 
         Raises:
-          ValueError: at the end of the epoch in which the loss is no finite number any more.
+          ValueError: once the loss is no finite number any more; its epoch is cut short.
         """
         callbacks = [*(options.pop("callbacks", None) or ()), keras.callbacks.TerminateOnNaN()]
         history = super().fit(tasks, callbacks=callbacks, **{"shuffle": False, **options})

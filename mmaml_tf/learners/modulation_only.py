@@ -10,7 +10,8 @@ from mmaml_tf.methods import register
 
 @register("modulation", "regression", "classification")
 class ModulationOnly(MuMoMAML):
-    """f(x; theta, tau) with tau from the support set (the follow-up's "LSTM learner").
+    """f(x; theta, tau) with tau from the support set: taken to be the follow-up's "LSTM learner",
+    which its code has not.
 
     Args:
       model: the base network.
@@ -20,7 +21,8 @@ class ModulationOnly(MuMoMAML):
     SETTINGS = ("modulation",)
     # Without steps nothing else says which class is which (choice).
     PUBLISHED = MuMoMAML.PUBLISHED | dict.fromkeys(
-        ("omniglot", "image_sets"), dict(encoder="labelled_images")
+        ("omniglot", "image_sets"),
+        dict(encoder="labelled_images", head_initializer="glorot_uniform"),
     )
     adapts_in_training = adapts_in_predictions = False
 

@@ -35,6 +35,7 @@ class Modulator(keras.layers.Layer):
       encoder: inputs -> task embedding v [tasks, v_dim].
       modulation: says how many numbers a site needs.
       site_units: units (or channels) of each modulated site.
+      head_initializer: of the heads' weights, by the name that Keras has for it.
     """
 
     def __init__(
@@ -42,11 +43,15 @@ class Modulator(keras.layers.Layer):
         encoder: keras.layers.Layer,
         modulation: Modulation,
         site_units: Sequence[int],
+        head_initializer: str = "glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.encoder = encoder
-        self.heads = [keras.layers.Dense(modulation.num_parameters(u)) for u in site_units]
+        self.heads = [
+            keras.layers.Dense(modulation.num_parameters(u), kernel_initializer=head_initializer)
+            for u in site_units
+        ]
 
     def build_on(self, *inputs) -> None:
         """Creates omega, by a first call on inputs of the right shapes.

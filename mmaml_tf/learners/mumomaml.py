@@ -23,6 +23,8 @@ class MuMoMAML(GradientBased):
       modulation: a registered name, such as "film", or a `Modulation`.
       encoder: a registered name, such as "pairs", or any Keras layer (support_x, support_y) -> v,
         [tasks, K, ...] each -> [tasks, v_dim].
+      head_initializer: of the heads that make tau of v, by Keras's name. "zeros" starts where MAML
+        does: on images that learns faster, in regression more slowly.
       inner_clip_norm: as in `GradientBased`. Without a limit an inner loop can diverge, most of all
         in the first iterations; the published code limits each element to 10, here it is the norm
         (choice).
@@ -32,9 +34,9 @@ class MuMoMAML(GradientBased):
     SETTINGS: tuple[str, ...] = (*GradientBased.SETTINGS, "learned_rates", "modulation")
     # The 90th to 99th percentile of a trained learner's gradient norms at the first inner step
     # (benchmarks/percentiles.py). The follow-up's code clamps each element to +-10 instead. That
-    # needs the gradients multiplied out, at half the speed, so it is a flag here
-    # (--inner_clip_value=10 --inner_clip_norm=0). Without a limit an
-    # inner loop diverged after 14,456 iterations.
+    # needs the gradients multiplied out, at three quarters of the speed, so it is a flag here
+    # (--inner_clip_value=10 --inner_clip_norm=0). Without a limit an inner loop diverged after
+    # 14,456 iterations.
     PUBLISHED = {"regression": dict(inner_clip_norm=100.0)}
 
     def __init__(
@@ -43,6 +45,7 @@ class MuMoMAML(GradientBased):
         *,
         modulation: str | Modulation = "film",
         encoder: str | keras.layers.Layer = "pairs",
+        head_initializer: str = "glorot_uniform",
         inner_clip_norm: float | None = 10.0,
         **settings: Any,
     ):
@@ -53,7 +56,7 @@ class MuMoMAML(GradientBased):
         if isinstance(modulation, str):
             modulation = modulation_named(modulation)
         super().__init__(model, modulation=modulation, inner_clip_norm=inner_clip_norm, **settings)
-        self.modulator = Modulator(encoder, modulation, self.network.site_units)
+        self.modulator = Modulator(encoder, modulation, self.network.site_units, head_initializer)
         examples = (1, 2)  # of one task, with two of them: omega is the same for any numbers
         self.modulator.build_on(
             tf.zeros([*examples, *model.input_shape[1:]], model.inputs[0].dtype),

@@ -13,7 +13,8 @@ from mmaml_tf.tasks import Examples, TaskBatch
 
 @register("nearest_neighbour", "classification")
 class NearestNeighbour(MetricLearner):
-    """A query has the class of the support image whose features are nearest ([MAML] 5.2).
+    """A query has the class of the support image whose features are nearest ([MAML] 5.2), by their
+    cosine, as in the code that its figures are of (Ravi & Larochelle 2017).
 
     Args:
       model: images to features, which are trained as a classifier's last but one layer.
@@ -37,10 +38,9 @@ class NearestNeighbour(MetricLearner):
         return self.classes.losses(batch)
 
     def answer(self, support: Examples, queries: tf.Tensor) -> tf.Tensor:
-        """Minus the squared distance to each class's nearest image."""
-        # -|q - s|^2, of which |q|^2 is the same for all images and left out.
-        products = tf.matmul(queries, support.x, transpose_b=True)  # [tasks, N, K]
-        nearness = 2 * products - tf.reduce_sum(support.x**2, -1)[:, None]
+        """The cosine with each class's nearest image."""
+        directions = [tf.math.l2_normalize(part, -1) for part in (queries, support.x)]
+        nearness = tf.matmul(*directions, transpose_b=True)  # [tasks, N, K]
         members = tf.one_hot(support.y, self.num_ways, True, False, axis=1, dtype=tf.bool)
         absent = tf.constant(ABSENT, nearness.dtype)
         of_class = tf.where(members[:, None], nearness[:, :, None], absent)

@@ -14,6 +14,8 @@ INNER_OPTIMIZERS = ("sgd", "adam")
 TASK_BATCHINGS = ("auto", "map", "batched")
 # What batch norm normalises queries by: the query set itself, or in predictions the support set.
 BN_STATISTICS = ("transductive", "support")
+# Of the heads that make tau of a task's embedding: at random, or so that they change nothing.
+HEAD_INITIALIZERS = ("glorot_uniform", "zeros")
 
 
 def require_at_least(name: str, value: Any, minimum: float, kind: Any = numbers.Real) -> None:

@@ -130,6 +130,9 @@ class TaskNetwork(keras.layers.Layer):
             None if there is one group, or if the tasks are sorted into equal groups.
           rows_seen: support examples times gradient steps, which decides per dense layer whether
             its fast weights are factored or multiplied out; None multiplies all out.
+
+        Raises:
+          ValueError: if a layer was frozen since.
         """
         index = {id(variable): i for i, variable in enumerate(self.model.trainable_variables)}
 

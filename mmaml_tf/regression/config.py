@@ -37,7 +37,7 @@ class RegressionConfig(FewShotConfig):
     KIND = DATA = "regression"
     GROUPS = FewShotConfig.GROUPS | {
         "inner_loop": ("inner_steps", "inner_lr", "fast_weights"),
-        "modulation": ("modulation", "encoder", "encoder_units"),
+        "modulation": ("modulation", "head_initializer", "encoder", "encoder_units"),
     }
 
     @property

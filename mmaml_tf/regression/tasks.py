@@ -2,6 +2,7 @@
 
 from typing import Protocol, Self
 
+import numpy.typing as npt
 import tensorflow as tf
 
 from mmaml_tf.few_shot.domain import FewShotTasks
@@ -21,8 +22,8 @@ class RegressionTasks(FewShotTasks, Protocol):
     def one_sided(self) -> Self:
         """The same functions, of whose inputs only the lower half of the range is met."""
 
-    def grid(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
+    def grid(self, draw: Draw, x: npt.ArrayLike) -> tf.Tensor:
         """Those tasks' inputs at the points x [N]: [tasks, N, input_size]."""
 
-    def curves(self, draw: Draw, x: tf.Tensor) -> tf.Tensor:
-        """The noise-free functions of those tasks."""
+    def curves(self, draw: Draw, x: npt.ArrayLike) -> tf.Tensor:
+        """The noise-free functions of those tasks, there: [tasks, N]."""

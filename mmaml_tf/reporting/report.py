@@ -74,14 +74,8 @@ def _name(runs: Sequence[ReportedRun]) -> None:
 
 
 def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
-    """The runs' labels; those that share one also name the settings in which they differ.
-
-    The seed is none. Settings of the evaluation alone are named by all runs, if any differ in them.
-    """
-
-    def differ(name: str, among: Sequence[RunConfig]) -> bool:
-        return len({str(getattr(config, name)) for config in among}) > 1
-
+    """The runs' labels; those that share one also name the settings in which they differ, but for
+    the seed and what results do not depend on."""
     labels = []
     for config in configs:
         namesakes = [other for other in configs if other.label == config.label]
@@ -89,9 +83,8 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
         settings = [
             f"{name}={shown(getattr(config, name))}"
             for name in names
-            if name
-            not in ("seed", *config.RESUMABLE, *set(config.EVALUATION) - set(config.VALIDATION))
-            and differ(name, configs if name in config.EVALUATION else namesakes)
+            if name not in ("seed", *config.RESUMABLE)
+            and len({str(getattr(other, name)) for other in namesakes}) > 1
         ]
         labels.append(" ".join([config.label, *settings]))
     return labels

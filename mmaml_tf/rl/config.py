@@ -22,6 +22,7 @@ class RlConfig(RunConfig):
       reward: which of the environment's; None where it has one.
       rollouts: per task and gradient step; of a method that remembers, trials per task.
       eval_rollouts: the same at evaluation; None for as many as in training.
+      later_lr: alpha of the evaluation's steps after the first; None for half of `inner_lr`.
       embedding_trajectories: of the unmodulated policy, per task, from which tau is inferred.
       eval_steps: gradient steps at evaluation; of a method that remembers, the episodes of a trial
         after its first. None for methods that have no steps.
@@ -54,6 +55,7 @@ class RlConfig(RunConfig):
     query_stride: int | None
     reward: str | None = None
     eval_rollouts: int | None = None
+    later_lr: float | None = None
     context_size: int | None = None
     trial_episodes: int | None = None
     animation: bool
@@ -68,12 +70,12 @@ class RlConfig(RunConfig):
         "trial": ("trial_episodes",),
         "meta_update": ("max_kl", "cg_iterations", "cg_damping", "support_stride", "query_stride"),
     }
-    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value")}
+    OPTIONAL = {"inner_loop": ("inner_clip_norm", "inner_clip_value", "later_lr")}
     # TRPO finds its steps itself.
     DROPPED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None}
     DROPPED |= {"jit_compile": False}
-    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "eval_rollouts", "animation")
-    EXPORT = ("eval_seed", "eval_steps", "animation")
+    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "eval_rollouts", "later_lr", "animation")
+    EXPORT = ("eval_seed", "eval_steps", "later_lr", "animation")
 
     def __post_init__(self):
         super().__post_init__()
@@ -83,6 +85,8 @@ class RlConfig(RunConfig):
         for field in ("context_size", "trial_episodes", "eval_rollouts"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
+        if self.later_lr is not None:
+            self.require_positive("later_lr")
         if self.encoder is not None:
             self.require_at_least("encoder_units", 1)
             self.require_at_least("embedding_trajectories", 1)

@@ -32,7 +32,7 @@ LABEL = "mean return"
 # The best training return picks the model ([MAML]), as it is after the update that followed. The
 # mean over so many logging intervals decides: one batch of tasks says little (choice).
 PICKED_BY = 5
-# Tasks (half of each mode) and rollouts whose positions an evaluation keeps for the figures.
+# Tasks, as many of each mode, and rollouts whose positions an evaluation keeps for the figures.
 FIGURE_TASKS, FIGURE_ROLLOUTS = 4, 5
 
 

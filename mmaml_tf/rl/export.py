@@ -45,9 +45,9 @@ def export_policy(learner: MetaPolicy, sampler: Sampler, config: RlConfig, path:
     [tasks, episodes, H, ...], with the actions as they were drawn, before any clipping; mask is one
     for an episode's steps (one or more) and zero, as the rewards, after its end. step counts the
     updates made so far, a scalar int32 below the run's eval_steps: the first uses alpha, later ones
-    alpha / 2. Actions are in the units of the environment. State passes between the calls as it is;
-    its tensors are named fast_* and tau_*. Anything wrong with an argument is an
-    `InvalidArgumentError` that names it (`checked_inputs`).
+    the run's later_lr, or alpha / 2. Actions are in the units of the environment. State passes
+    between the calls as it is; its tensors are named fast_* and tau_*. Anything wrong with an
+    argument is an `InvalidArgumentError` that names it (`checked_inputs`).
 
     Args:
       learner: trained.

@@ -1,4 +1,5 @@
-"""Policies that are modulated and take policy-gradient steps: `experience` is Algorithm 1.
+"""Policies that are modulated and take policy-gradient steps: `experience` is Algorithm 1 up to
+the meta-update.
 
 MAML is a `MetaPolicy` without a modulator, MuMoMAML one with, Meta-SGD one with learned rates.
 """
@@ -44,6 +45,7 @@ class MetaPolicy(PolicyLearner):
       modulator: trajectories -> (tau, v), or None.
       learned_rates: meta-learn a rate per weight, signs free, from alpha on [Meta-SGD]: they are
         weights of the learner as theta is.
+      later_lr: alpha of the evaluation's steps after the first; None for half of it.
       **settings: see `PolicyLearner`.
     """
 
@@ -53,6 +55,7 @@ class MetaPolicy(PolicyLearner):
         inner_loop: InnerLoop,
         modulator: Modulator | None = None,
         learned_rates: bool = False,
+        later_lr: float | None = None,
         **settings: Any,
     ):
         super().__init__(**settings)
@@ -67,6 +70,7 @@ class MetaPolicy(PolicyLearner):
         if learned_rates:
             inner_loop = LearnedRates.of(inner_loop, network, self.add_weight)
         self.inner_loop = inner_loop
+        self.later_lr = inner_loop.learning_rate / 2 if later_lr is None else later_lr
         self.built = True
 
     @property
@@ -123,9 +127,8 @@ class MetaPolicy(PolicyLearner):
         return self.outputs(experience.query.observations, fast, tau), fast
 
     def evaluation_rates(self, num_steps: int) -> list[float]:
-        """alpha for the first step, alpha / 2 for the others ([MAML] 5.3)."""
-        alpha = self.inner_loop.learning_rate
-        return [alpha / 2 if step else alpha for step in range(num_steps)]
+        """alpha for the first step, by default half of it for the others ([MAML] A.2)."""
+        return [self.inner_loop.learning_rate, *[self.later_lr] * num_steps][:num_steps]
 
     def adapt_to(self, tasks: GoalTasks, num_steps: int) -> Adaptation:
         """See `PolicyLearner`: as in training, but for the update."""

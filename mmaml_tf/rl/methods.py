@@ -47,6 +47,7 @@ def meta_policy(config: RlConfig, sampler: Sampler, **settings: Any) -> MetaPoli
         adapts = [context.NAME]
     network = TaskNetwork(policy, modulation, adapts=adapts)
     settings = dict(learned_rates=bool(config.learned_rates)) | settings
+    settings |= dict(later_lr=config.later_lr)
     return MetaPolicy(network, inner_loop(config), modulator, **settings)
 
 

@@ -40,8 +40,7 @@ class PolicyLearner(keras.Model):
       gae_lambda: lambda of generalised advantage estimation.
       draw_tasks: iteration -> the tasks to train on, a pure function, so that a resumed run meets
         the tasks and the noise that an uninterrupted one would have met.
-      meta_update: (learner, experience) -> the surrogate loss and the policies' divergence after
-        the update that it makes.
+      meta_update: (learner, experience) -> the `trpo.Candidate` that it moved the policies to.
     """
 
     # The processes that train it together.

@@ -33,9 +33,10 @@ class RL2(PolicyLearner):
     arXiv:1611.02779).
 
     It sees the observation and the action, the reward and the end of the step before, and is
-    trained, by TRPO as there, on the return of the whole *trial*: of all its episodes. There are no
-    gradient steps on a task: what other methods report after k steps is here the return of the
-    episode after k others of the same trial.
+    trained, by TRPO as there, on the return of the whole *trial*: of all its episodes. Its size,
+    lambda and the baseline, fitted to each task, are choices. There are no gradient steps on a
+    task: what other methods report after k steps is here the return of the episode after k others
+    of the same trial.
 
     Args:
       network: the policy.

@@ -174,4 +174,4 @@ def _saved_shapes(prefix: Path) -> dict[str, list[int]]:
 
 
 def _weight_name(index: int) -> str:
-    return f"weights/{index}/.ATTRIBUTES/VARIABLE_VALUE"
+    return checkpoint_format.KEY.format(index)

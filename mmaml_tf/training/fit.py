@@ -80,7 +80,7 @@ def restore(learner: keras.Model, folder: RunFolder) -> int:
     That is the best checkpoint of a run with validation, and else the newest good one.
 
     Raises:
-      RunError: if there is none, or all are damaged.
+      RunError: if there is none, all are damaged, or they are of another network.
     """
     iteration = BestCheckpoint(folder.best_checkpoint, learner).restore()
     if iteration is None:

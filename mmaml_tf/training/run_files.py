@@ -14,13 +14,10 @@ from typing import Any, TypeVar
 from absl import logging
 from pydantic import TypeAdapter, ValidationError
 
-from mmaml_tf.errors import RunError
+from mmaml_tf.errors import RunError, quoted
 from mmaml_tf.training.storage import replacing
 
 T = TypeVar("T")
-
-# Of an input that an error quotes.
-MAX_QUOTED = 60
 
 
 class RunFileError(RunError):
@@ -120,10 +117,7 @@ def _described(file: Path, error: ValidationError) -> RunFileError:
     if first["type"] == "value_error":  # a check of the dataclass itself, which says all
         return RunFileError(f"{file}: {first['ctx']['error']}")
     wanted = first["msg"].removeprefix("Input ")
-    given = repr(first["input"])
-    if len(given) > MAX_QUOTED:
-        given = given[:MAX_QUOTED] + "..."
-    return RunFileError(f"{file}: {place or 'it'} is {given}, but {wanted}")
+    return RunFileError(f"{file}: {place or 'it'} is {quoted(first['input'])}, but {wanted}")
 
 
 def _place(part: int | str) -> str:
