@@ -8,7 +8,6 @@ from mmaml_tf.learners.options import HEAD_INITIALIZERS, INNER_OPTIMIZERS
 # The same in all supervised domains.
 DEFAULTS = dict(
     modulation="film",
-    head_initializer="glorot_uniform",
     seed=0,
     meta_lr=0.001,
     lr_schedule="constant",

@@ -102,6 +102,7 @@ def paper_settings(
         noise_stddev=0.3,
         hidden_units=(100, 100, 100),
         bias_transformation_size=20,
+        head_initializer="glorot_uniform",
         encoder="lstm",
         encoder_units=40,
         fast_weights="auto",
