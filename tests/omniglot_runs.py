@@ -19,6 +19,7 @@ TINY = dict(
     filters=(4, 4),
     encoder_filters=(2, 2),
     embedding_units=4,
+    head_initializer="glorot_uniform",  # with zeros modulation would do nothing yet
 )
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from data.families import LINEAR
 from data.regression import MIXTURES, Mixture
+from flags.omniglot_config import OmniglotConfig
+from flags.omniglot_config import paper_settings as omniglot_settings
 from mmaml_tf.config import ConfigError
 from mmaml_tf.regression.config import QUICK, RegressionConfig, paper_settings
 from mmaml_tf.rl.config import RlConfig
@@ -103,6 +105,12 @@ def test_what_earlier_versions_wrote_is_read():
     """They kept what a method does not look at, and settings that TRPO has not."""
     old = json.loads(make("maml").to_json()) | dict(encoder="lstm", encoder_units=40)
     assert RegressionConfig.upgraded(old) == json.loads(make("maml").to_json())
+    older = json.loads(make("mumomaml").to_json())
+    assert older.pop("head_initializer") == "glorot_uniform"
+    assert RegressionConfig.upgraded(older)["head_initializer"] == "glorot_uniform"
+    images = omniglot_settings("mumomaml")
+    assert images.pop("head_initializer") == "zeros"
+    assert OmniglotConfig.upgraded(images)["head_initializer"] == "glorot_uniform"
     policy = rl_settings("navigation_2d", "maml", ("a", "b"))
     unused = dict(meta_lr=1.0, lr_schedule="constant", meta_clip_norm=None, jit_compile=False)
     assert RlConfig(**RlConfig.upgraded(policy | unused | dict(encoder="gru")))

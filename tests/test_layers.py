@@ -175,6 +175,10 @@ def test_modulator_is_the_heads_of_the_encoders_embedding():
     np.testing.assert_array_equal(v, encoder(X, y))
     for part, head in zip(tau, heads, strict=True):
         np.testing.assert_array_equal(part, head(v))
+    assert all(np.ptp(part) > 0.1 for part in tau)
+    none = Modulator(encoder, FiLM(), (5, 7), head_initializer="zeros")
+    none.build_on(X, y)
+    assert not any(part.numpy().any() for part in none(X, y)[0])
     # The order that checkpoints hold them in.
     omega = [*encoder.trainable_variables, *(w for head in heads for w in head.trainable_variables)]
     for one, other in zip(modulator.trainable_variables, omega, strict=True):
