@@ -58,7 +58,8 @@ def paper_settings(
     matters because batch norm makes the images of a set depend on one another.
 
     Losses are means over a set here, and [MAML]'s code divides their sum by K alone, so that its
-    rates are N times as large on a mean. They are kept as printed: MAML learns faster with these.
+    rates are N times as large on a mean. They are kept as printed: `conv_net`, whose last layer
+    starts smaller than theirs, learns faster with these.
     """
     settings: dict[str, Any] = dict(
         domain="omniglot",
