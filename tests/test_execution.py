@@ -100,7 +100,9 @@ def test_the_command_does_so_says_so_and_keeps_it(tmp_path, monkeypatch, capsys)
         assert said in capsys.readouterr().out
         for name in ("provenance.json", "evaluation.json"):
             kept = json.loads((tmp_path / folder / name).read_text())
-            assert said in (kept[0] if isinstance(kept, list) else kept)["execution"]
+            start = kept[0] if isinstance(kept, list) else kept
+            assert said in start["execution"]
+            assert ("device" in start) == gpu == (start["cores"] is None)
     for name in ("metrics.csv", "evaluation.csv"):
         tables = [pd.read_csv(tmp_path / folder / name) for folder in ("plain", "compiled")]
         plain, compiled = (table.select_dtypes("number") for table in tables)

@@ -97,20 +97,13 @@ def origin(learner: keras.Model) -> dict[str, Any]:
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": commit(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **_computed_on(),
+        "cores": None if execution.has_gpu() else num_cores(),
+        **({"device": execution.device()} if execution.has_gpu() else {}),
         "execution": execution.described(learner),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "python": platform.python_version(),
         "versions": versions(),
     }
-
-
-def _computed_on() -> dict[str, Any]:
-    """`cores` and `device` of a start."""
-    if not execution.has_gpu():
-        return {"cores": num_cores()}
-    details = tf.config.experimental.get_device_details(tf.config.get_visible_devices("GPU")[0])
-    return {"cores": None, "device": details.get("device_name", "GPU")}
 
 
 def versions() -> dict[str, str | None]:
