@@ -48,6 +48,9 @@ class Reinforcement:
 
 DISTANCE, SQUARED = "mmaml_tf/Navigation2D-v0", "mmaml_tf/Navigation2DSquared-v0"
 PUBLISHED = dict(cg_damping=1e-5)  # in all of [MAML]'s
+# Of the robots' curvature no step is left out: with every tenth half-cheetah's return after the
+# update went no further than 107 in direction (iteration 50), with all it was at 142 after 80.
+WHOLE = dict(support_stride=1, query_stride=1) | PUBLISHED
 FINE_TUNED = {"pretrained": dict(inner_lr=0.2), "random": dict(inner_lr=1.0)}
 DOMAINS: dict[str, Reinforcement] = {
     "navigation_2d": Reinforcement(
@@ -82,22 +85,22 @@ DOMAINS: dict[str, Reinforcement] = {
     "maml_cheetah_velocity": Reinforcement(
         "mmaml_tf/HalfCheetahVelocity-v0",
         GOALS["maml_cheetah_velocity"],
-        PUBLISHED,
+        WHOLE,
         by_method={"pretrained": dict(inner_lr=0.02)},
     ),
     "maml_cheetah_direction": Reinforcement(
         "mmaml_tf/HalfCheetahDirection-v0",
         GOALS["maml_cheetah_direction"],
-        dict(max_kl=0.02) | PUBLISHED,
+        dict(max_kl=0.02) | WHOLE,
         FINE_TUNED,
     ),
     "maml_ant_velocity": Reinforcement(
-        "mmaml_tf/AntVelocity-v0", GOALS["maml_ant_velocity"], PUBLISHED, FINE_TUNED
+        "mmaml_tf/AntVelocity-v0", GOALS["maml_ant_velocity"], WHOLE, FINE_TUNED
     ),
     "maml_ant_direction": Reinforcement(
         "mmaml_tf/AntDirection-v0",
         GOALS["maml_ant_direction"],
-        dict(rollouts=40, later_lr=0.001) | PUBLISHED,
+        dict(rollouts=40, later_lr=0.001) | WHOLE,
         FINE_TUNED,
     ),
 }

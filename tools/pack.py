@@ -55,8 +55,8 @@ def pack(
     if record and source.evaluated_iteration() is None:
         raise RunError(f"{source.path} was not evaluated: --mode=evaluate does that")
     name = name or f"{config.label}-seed{config.seed}"
-    if not re.fullmatch(r"\w[\w.-]*", name) or name == RunFolder("").saved_model.name:
-        raise RunError(f"{name} is no name for a packed run: letters, digits, '_', '-' and '.'")
+    if not re.fullmatch(r"\w[\w.+-]*", name) or name == RunFolder("").saved_model.name:
+        raise RunError(f"{name} is no name for a packed run: letters, digits, '_', '-', '+', '.'")
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
     if target.path.resolve() == source.path.resolve():
         raise RunError(f"{source.path} is packed already")

@@ -74,17 +74,32 @@ def _name(runs: Sequence[ReportedRun]) -> None:
 
 
 def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
-    """The runs' labels; those that share one also name the settings in which they differ, but for
-    the seed and what results do not depend on."""
+    """The runs' labels; those that share one also name the settings in which they differ.
+
+    The seed is none, nor what results do not depend on. How tasks were evaluated, all runs name
+    that have such a setting, if any differ in it; on how many tasks a table says in a column.
+    """
+
+    def values(name: str, among: Sequence[RunConfig]) -> set[str]:
+        return {shown(getattr(config, name)) for config in among}
+
     labels = []
     for config in configs:
         namesakes = [other for other in configs if other.label == config.label]
         names = [field.name for field in dataclasses.fields(config)]
+        protocol = {*config.EVALUATION}.difference(RunConfig.EVALUATION)
         settings = [
             f"{name}={shown(getattr(config, name))}"
             for name in names
             if name not in ("seed", *config.RESUMABLE)
-            and len({str(getattr(other, name)) for other in namesakes}) > 1
+            and (
+                len(values(name, namesakes)) > 1
+                or (
+                    name in protocol
+                    and getattr(config, name) is not None
+                    and len(values(name, configs) - {shown(None)}) > 1
+                )
+            )
         ]
         labels.append(" ".join([config.label, *settings]))
     return labels
