@@ -105,7 +105,7 @@ class Broken(keras.layers.Layer):
     [
         (dict(encoder="gru2"), "encoder='gru2': choose from .*pairs"),
         (dict(modulation="gate"), "modulation='gate': choose from film"),
-        (dict(sites=["dense_99"]), "dense_99"),
+        (dict(sites=["no_such_layer"]), "no_such_layer"),
         (dict(fast_weights="sparse"), "fast_weights='sparse': choose from auto"),
         (dict(task_batching="loop"), "task_batching='loop': choose from auto"),
         (dict(encoder=keras.layers.Concatenate()), "can't encode such tasks"),
