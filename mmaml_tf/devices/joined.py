@@ -48,6 +48,7 @@ def joined(cluster: Cluster | None) -> Iterator[Workers]:
         gone = workers.watch.gone()
         if not gone and not isinstance(error, LOST):
             raise
+        gone = gone or workers.watch.gone_soon()
         raise RunError(workers.lost(*gone[:1])) from error
     finally:
         workers.watch.end()

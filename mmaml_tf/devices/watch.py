@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from mmaml_tf.errors import last_line
@@ -46,6 +47,13 @@ class Watch(threading.Thread):
     def gone(self) -> list[str]:
         """Those that do not answer."""
         return [address for address in self.addresses if not answers(address)]
+
+    def gone_soon(self) -> list[str]:
+        """Likewise, once there are any: one that was killed may answer for a moment yet."""
+        until = time.monotonic() + PATIENCE
+        while not (found := self.gone()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return found
 
     def end(self) -> None:
         """Looks no more."""
