@@ -78,9 +78,12 @@ def main() -> None:
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     make, kind, beside = DOMAINS[options.domain]
-    # The benchmark's image tasks have one mode.
-    left_out = {"maml"} | ({"multi_maml"} if kind == "classification" else set())
-    own = [name for name in methods.of(kind) if name not in left_out]
+    has_modes = len(make("maml").config.mode_names) > 1
+    own = [
+        name
+        for name, method in methods.of(kind).items()
+        if name != "maml" and (has_modes or "modes" not in method.settings)
+    ]
     names = list(dict.fromkeys([beside, *(options.methods or own)]))
     runs, times = {}, {name: [] for name in names}
     for name in names:

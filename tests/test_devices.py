@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -237,6 +238,18 @@ def test_watch_that_was_ended_looks_no_more():
     watch.start()  # or this process ends
     watch.join(DEADLINE)
     assert not watch.is_alive() and watch.has_ended
+
+
+def test_one_that_answers_for_a_moment_yet_is_found_gone(monkeypatch):
+    monkeypatch.setattr("mmaml_tf.devices.watch.PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as fellow:
+        address = f"127.0.0.1:{fellow.getsockname()[1]}"
+        watch = Watch([address], lambda gone: "gone")
+        threading.Timer(0.3, fellow.close).start()
+        assert watch.gone() == [] and watch.gone_soon() == [address]
+    with socket.create_server(("127.0.0.1", 0)) as alive:
+        watch = Watch([f"127.0.0.1:{alive.getsockname()[1]}"], lambda gone: "gone")
+        assert watch.gone_soon() == []
 
 
 def test_a_port_in_use_is_a_line(tmp_path):

@@ -24,7 +24,7 @@ class MuMoMAML(GradientBased):
       encoder: a registered name, such as "pairs", or any Keras layer (support_x, support_y) -> v,
         [tasks, K, ...] each -> [tasks, v_dim].
       head_initializer: of the heads that make tau of v, by Keras's name. "zeros" starts where MAML
-        does: on images that learns faster, in regression more slowly.
+        does: on two sets of images that learned faster, in regression more slowly.
       inner_clip_norm: as in `GradientBased`. Without a limit an inner loop can diverge, most of all
         in the first iterations; the published code limits each element to 10, here it is the norm
         (choice).

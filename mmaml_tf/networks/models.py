@@ -78,7 +78,7 @@ def conv_net(
     Every block is a site, after its normalisation: modulating before it would do nothing, as it
     would be normalised away. There is no conv bias for the same reason. In [MAML]'s code batch norm
     has a shift alone, which the inner loop leaves as it is, and the last layer starts at N(0, 1);
-    here it has both, they adapt, and all starts as in Keras (choice: it learns faster).
+    here it has both, they adapt, and all starts as in Keras (choice: it began faster).
 
     Args:
       image_shape: (height, width, channels).

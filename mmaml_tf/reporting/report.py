@@ -80,27 +80,22 @@ def distinct_labels(configs: Sequence[RunConfig]) -> list[str]:
     that have such a setting, if any differ in it; on how many tasks a table says in a column.
     """
 
-    def values(name: str, among: Sequence[RunConfig]) -> set[str]:
-        return {shown(getattr(config, name)) for config in among}
+    def differ(name: str, among: Sequence[RunConfig]) -> bool:
+        return len({shown(getattr(config, name)) for config in among}) > 1
 
     labels = []
     for config in configs:
         namesakes = [other for other in configs if other.label == config.label]
         names = [field.name for field in dataclasses.fields(config)]
         protocol = {*config.EVALUATION}.difference(RunConfig.EVALUATION)
-        settings = [
-            f"{name}={shown(getattr(config, name))}"
-            for name in names
-            if name not in ("seed", *config.RESUMABLE)
-            and (
-                len(values(name, namesakes)) > 1
-                or (
-                    name in protocol
-                    and getattr(config, name) is not None
-                    and len(values(name, configs) - {shown(None)}) > 1
-                )
-            )
-        ]
+        settings = []
+        for name in names:
+            having = [other for other in configs if getattr(other, name) is not None]
+            if name not in ("seed", *config.RESUMABLE) and (
+                differ(name, namesakes)
+                or (name in protocol and config in having and differ(name, having))
+            ):
+                settings.append(f"{name}={shown(getattr(config, name))}")
         labels.append(" ".join([config.label, *settings]))
     return labels
 

@@ -74,6 +74,7 @@ class RlConfig(RunConfig):
     # TRPO finds its steps itself.
     DROPPED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None}
     DROPPED |= {"jit_compile": False}
+    RESUMABLE = (*RunConfig.RESUMABLE, "animation")
     EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "eval_rollouts", "later_lr", "animation")
     EXPORT = ("eval_seed", "eval_steps", "later_lr", "animation")
 
