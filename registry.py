@@ -15,7 +15,7 @@ import flags.image_sets
 import flags.omniglot
 import flags.regression
 import flags.rl
-from mmaml_tf.config import ConfigError, RunConfig
+from mmaml_tf.config import ConfigError, RunConfig, shown
 from mmaml_tf.errors import RunError
 from mmaml_tf.training.run_folder import RunFolder
 
@@ -33,6 +33,7 @@ class Registration:
         (benchmarks/conv_step.py), the large ones of reinforcement learning one by one on all cores
         (rl_iteration.py). Where there is a GPU, TensorFlow decides.
       uses_gpu: whether a GPU is of use.
+      modes: names of its tasks' modes, where a run's config has them as `modes`; else None.
     """
 
     config: Callable[[str, str, str], RunConfig]
@@ -40,6 +41,7 @@ class Registration:
     domain: Callable
     intra_op_threads: int = 1
     uses_gpu: bool = True
+    modes: tuple[str, ...] | None = None
 
     def build(self, config: RunConfig) -> Any:
         """The domain of a run, with TensorFlow set up for it."""
@@ -81,6 +83,7 @@ def domains() -> dict[str, Registration]:
             domain=lambda config: RegressionDomain(
                 config, replace(mixture, noise_stddev=config.noise_stddev)
             ),
+            modes=modes,
         )
 
     def omniglot(config: OmniglotConfig) -> Any:
@@ -127,6 +130,7 @@ def domains() -> dict[str, Registration]:
             domain=build,
             intra_op_threads=0,
             uses_gpu=False,  # policies act step by step beside their environments
+            modes=tuple(own.goals.mode_names),
         )
 
     return {
@@ -167,10 +171,18 @@ def held_run(folder: RunFolder) -> tuple[RunConfig, Registration]:
     """A trained run's config, read from its folder, and its domain.
 
     Raises:
-      RunError: if the folder holds none, or one of a domain that is not known here.
+      RunError: if the folder holds none, or one of a domain that is not known here, or of other
+        modes than the domain has, whose numbers would get these names.
     """
     try:
         registration = find(folder.domain())
     except ConfigError as error:
         raise RunError(f"{folder.config_file}: {error}") from error
-    return folder.config(registration.config_type), registration
+    config = folder.config(registration.config_type)
+    own = vars(config).get("modes")
+    if registration.modes is not None and own != registration.modes:
+        raise RunError(
+            f"{folder.config_file}: modes are {shown(own)}, but those of "
+            f"--domain={config.domain} are {shown(registration.modes)}"
+        )
+    return config, registration

@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from mmaml_tf import methods
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.few_shot.config import LR_SCHEDULES
 from mmaml_tf.learners.options import HEAD_INITIALIZERS, INNER_OPTIMIZERS
@@ -264,12 +265,17 @@ def given(config_type: type[RunConfig]) -> dict[str, Any]:
       config_type: of the run.
 
     Raises:
-      ConfigError: if one was made that these runs do not have.
+      ConfigError: if one was made that these runs do not have, or that says how to train a method
+        that is not trained.
     """
+    method = methods.of(config_type.KIND).get(FLAGS.method)
+    ignored = () if method is None or method.is_trained else config_type.TRAINING
     allowed = {field.name for field in dataclasses.fields(config_type)}
     made = {name: FLAGS[name].value for name in sorted(_settings) if FLAGS[name].present}
     for name, value in made.items():
         if name not in allowed:
             whose = f"--domain={FLAGS.domain}" if FLAGS.domain else "this run's domain"
             raise ConfigError(name, value, f"not a setting of {whose}")
+        if name in ignored:
+            raise ConfigError(name, value, f"--method={FLAGS.method} is not trained; drop it")
     return made

@@ -8,6 +8,7 @@ from pathlib import Path
 import run_experiment
 from data.regression import MIXTURES
 from flags.common import FLAGS
+from mmaml_tf import methods
 from mmaml_tf.config import shown
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
 from mmaml_tf.regression.domain import RegressionDomain
@@ -29,8 +30,12 @@ TINY = dict(
 def as_flags(config_type, settings, method):
     """The command's flags for a method and settings, but for those that the method has not."""
     own = config_type.for_method(settings | dict(method=method))
+    is_trained = methods.of(config_type.KIND)[method].is_trained
+    ignored = () if is_trained else config_type.TRAINING
     return [f"--method={method}"] + [
-        f"--{name}={shown(own[name])}" for name in settings if own[name] is not None
+        f"--{name}={shown(own[name])}"
+        for name in settings
+        if own[name] is not None and name not in ignored
     ]
 
 

@@ -188,7 +188,7 @@ def test_packing_replaces_nothing_else(in_empty_folder, copied, pack_here):
     assert pack_here("other", name="other-one").name == "other-one"
     assert pack_here("other", force=True) == packed
     assert (packed / "config.json").read_text() != before
-    with pytest.raises(RunError, match="no checkpoint that training can go on from"):
+    with pytest.raises(RunError, match="has the weights alone: .* training can't go on from it"):
         pack_here(packed, name="again", resumable=True)  # it has the weights alone
     assert not (packed.parent / "again").exists()
     (packed / "config.json").unlink()
@@ -196,6 +196,122 @@ def test_packing_replaces_nothing_else(in_empty_folder, copied, pack_here):
         with pytest.raises(RunError, match=f"{packed} is no packed run"):
             pack_here("run", force=force)
     assert (packed / "metrics.csv").exists()
+
+
+def test_packing_again_deletes_no_file_of_a_users(in_empty_folder, copied, pack_here):
+    copied()
+    notes = pack_here("run") / "notes.txt"
+    notes.write_text("years of work")
+    for force in (False, True):
+        with pytest.raises(RunError, match="maml-seed0 holds notes.txt, too: move that away"):
+            pack_here("run", force=force)
+    assert notes.read_text() == "years of work"
+
+
+def test_a_record_replaces_no_other_and_no_weights(in_empty_folder, copied, pack_here):
+    copied()
+    packed = pack_here("run")
+    with pytest.raises(RunError, match="maml-seed0 has weights, which a record has not"):
+        pack_here("run", record=True)
+    assert (packed / "checkpoints").exists()
+    pack_here("run", record=True, force=True)
+    assert not (packed / "checkpoints").exists()
+    pack_here("run", record=True)  # the same again
+    kept = in_empty_folder / "results" / "regression_2mode" / "maml-seed0" / "evaluation.json"
+    before = kept.read_text()
+    assert command(*MAML, "--inner_lr=0.5", "--output_dir=other") == 0
+    shutil.rmtree(packed)
+    with pytest.raises(RunError, match="another run .inner_lr is 0.5, not 0.01.*--force"):
+        pack_here("other", record=True)
+    assert kept.read_text() == before and not packed.exists()
+    kept.unlink()
+    with pytest.raises(RunError, match="evaluation.csv is of no known run: --force"):
+        pack_here("run", record=True)
+    pack_here("other", record=True, force=True)
+    assert json.loads(kept.read_text())["config"]["inner_lr"] == 0.5
+
+
+def test_a_damaged_checkpoint_is_not_packed_to_go_on_from(in_empty_folder, copied, pack_here):
+    copied()
+    (newest,) = (in_empty_folder / "run" / "checkpoints").glob("ckpt-10.data*")
+    newest.write_bytes(b"")
+    names = sorted(path.name for path in newest.parent.iterdir())
+    packed = pack_here("run", resumable=True)
+    assert {path.stem for path in (packed / "checkpoints").iterdir()} == {"ckpt-0"}
+    assert sorted(path.name for path in newest.parent.iterdir()) == names  # it is only read
+    for file in newest.parent.glob("ckpt-0.data*"):
+        file.write_bytes(b"")
+    with pytest.raises(RunError, match="every checkpoint in .* is damaged"):
+        pack_here("run", resumable=True)
+    assert (packed / "checkpoints" / "ckpt-0.index").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("config.json", "{", "config.json is no JSON"),
+        ("metrics.csv", "iteration,loss\n10,low\n", "row 1 loss is 'low'"),
+        ("provenance.json", "[{}]", "entry 1 command is missing"),
+        ("evaluation.csv", "step,mode\n", "has no row of all tasks"),
+        ("evaluation.json", "{}", "config is missing"),
+    ],
+)
+def test_damaged_files_are_not_regenerated_from(
+    in_empty_folder, copied, pack_here, monkeypatch, file, text, words
+):
+    copied()
+    packed = pack_here("run", record=True)
+    results = in_empty_folder / "results" / "regression_2mode"
+    for module in (regenerate, model_card):
+        monkeypatch.setattr(module, "ROOT", in_empty_folder)
+    regenerate.regenerate("regression_2mode", measure=False)
+    table = (results / "table.md").read_text()
+    (next(f for f in (packed / file, results / packed.name / file) if f.exists())).write_text(text)
+    with pytest.raises(SystemExit, match=words) as end:
+        regenerate.main(["regression_2mode"])
+    assert str(end.value).startswith("regenerate: ") and "\n" not in str(end.value)
+    assert (results / "table.md").read_text() == table
+
+
+@pytest.mark.parametrize("modes", [["linear", "sinusoid"], ["a"], ["sinusoid"]])
+def test_a_runs_modes_are_those_of_its_domain(capsys, in_empty_folder, copied, modes):
+    """Else their numbers would change places."""
+    copied()
+    file = in_empty_folder / "run" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | dict(modes=modes)))
+    before = (in_empty_folder / "run" / "evaluation.csv").read_bytes()
+    for mode in ("evaluate", "report"):
+        where = "--runs=run" if mode == "report" else "--output_dir=run"
+        assert command(f"--mode={mode}", where) == 1
+        message = capsys.readouterr().err
+        assert f"modes are {','.join(modes)}, but those of" in message and "config.json" in message
+    assert (in_empty_folder / "run" / "evaluation.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_run_that_lost_its_metrics_is_evaluated_all_the_same(
+    capsys, in_empty_folder, copied, pack_here, text
+):
+    copied()
+    run = RunFolder("run")
+    drawn = (run.figures / "training.png").read_bytes()
+    run.evaluation_file.unlink()
+    run.metrics.path.unlink() if text is None else run.metrics.path.write_text(text)
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    assert "already trained" in capsys.readouterr().out and run.evaluation_file.exists()
+    assert (run.figures / "training.png").read_bytes() == drawn
+    assert command("--mode=report", "--runs=run", "--output_dir=report") == 0
+    assert "| maml | 0 | 10 | 10 |" in capsys.readouterr().out
+    with pytest.raises(RunError, match="metrics.csv has no rows: a packed run says how"):
+        pack_here("run")
+
+
+@pytest.mark.parametrize("setting", ["iterations", "meta_lr", "meta_batch_size", "log_every"])
+def test_how_to_train_is_no_setting_of_what_is_not_trained(capsys, in_empty_folder, setting):
+    flags = ["--domain=regression_2mode", *tiny_flags("random"), f"--{setting}=4"]
+    assert command(*flags) == 2
+    assert f"--{setting}=4" in (message := capsys.readouterr().err)
+    assert "--method=random is not trained; drop it" in message
 
 
 def test_a_run_with_a_damaged_file_is_not_packed(in_empty_folder, copied, pack_here):
@@ -344,11 +460,10 @@ def test_report_of_runs_that_take_different_numbers_of_steps(in_empty_folder, co
     assert one[2] == one[3] and two[2] != two[3]
 
 
-def test_a_run_of_an_unknown_domain_names_its_file(capsys, in_empty_folder):
-    (in_empty_folder / "run").mkdir()
-    (in_empty_folder / "run" / "config.json").write_text(
-        '{"domain": "gone", "method": "maml", "seed": 0, "iterations": 1}'
-    )
+def test_a_run_of_an_unknown_domain_names_its_file(capsys, in_empty_folder, copied):
+    copied()
+    file = in_empty_folder / "run" / "config.json"
+    file.write_text(file.read_text().replace("regression_2mode", "gone"))
     for arguments in (["--mode=evaluate", "--checkpoint=run"], ["--mode=report", "--runs=run"]):
         assert command(*arguments) == 1
         message = capsys.readouterr().err

@@ -87,7 +87,8 @@ def test_embeddings_have_the_colour_of_their_mode(monkeypatch):
 def test_the_training_curve_is_a_median_around_each_iteration():
     loss = np.random.default_rng(0).normal(size=250)  # a window of five
     table = pd.DataFrame({"iteration": 10 * np.arange(250), "loss": loss})
-    smooth, _ = figures.training_curves({"run": [table]}, "loss", "loss", "linear").axes[0].lines
+    drawn = figures.training_curves("training", {"run": [table]}, "loss", "loss", "linear")
+    smooth, _ = drawn["training"].axes[0].lines
     np.testing.assert_array_equal(smooth.get_xdata(), table["iteration"])
     expected = [np.median(loss[index - 2 : index + 3]) for index in range(2, 248)]
     np.testing.assert_allclose(smooth.get_ydata()[2:-2], expected)
@@ -96,10 +97,9 @@ def test_the_training_curve_is_a_median_around_each_iteration():
 def test_one_diverged_batch_does_not_flatten_the_training_curve():
     loss = np.linspace(5.0, 1.0, 200)
     loss[100] = 1e12
-    drawn = figures.training_curves(
-        {"run": [pd.DataFrame({"iteration": np.arange(200), "loss": loss})]}, "loss", "loss"
-    )
-    low, high = drawn.axes[0].get_ylim()
+    table = pd.DataFrame({"iteration": np.arange(200), "loss": loss})
+    drawn = figures.training_curves("training", {"run": [table]}, "loss", "loss")
+    low, high = drawn["training"].axes[0].get_ylim()
     assert 0.5 < low < 1.0
     assert 5.0 < high < 10.0
 

@@ -14,6 +14,7 @@ import registry
 from flags.omniglot_config import DEFAULT_DATA_DIR, OmniglotConfig, paper_settings
 from mmaml_tf.classification.domain import ClassificationDomain, comparison_figures
 from mmaml_tf.config import ConfigError
+from mmaml_tf.errors import RunError
 from mmaml_tf.learners.losses import accuracy
 from mmaml_tf.reporting.evaluation import step_scores
 from mmaml_tf.tasks import Draw, Examples, TaskStream
@@ -252,11 +253,25 @@ def test_best_checkpoint_keeps_the_highest_score(tmp_path):
     best.offer(0.8)
     assert best.restore() == 1 and best.score() == 0.8
     assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"ckpt-1", "score"}
-    best.score_file.write_text('{"iteration": 1, "score": Infinity}')  # none would be better
     learner.optimizer.iterations.assign(5)
-    best.offer(0.2)
-    assert best.restore() == 5 and best.score() == 0.2
-    assert (tmp_path / "unreadable-1-score.json").exists()
+    for text in ('{"iteration": 1, "score": Infinity}', "{", '{"iteration": -1, "score": 0.8}'):
+        best.score_file.write_text(text)
+        with pytest.raises(RunError, match="score.json.* It says how good the checkpoint"):
+            best.offer(0.9)
+        assert best.restore() == 1 and best.score_file.read_text() == text
+
+
+def test_a_best_score_that_is_unreadable_stops_the_run_before_it_trains(data_dir):
+    _, folder = train(data_dir, "run", iterations=2)
+    before = {p: p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
+    score_file = folder.best_checkpoint / "score.json"
+    score_file.write_text("{")
+    with pytest.raises(RunError, match="score.json is no JSON"):
+        train(data_dir, "run", iterations=4)
+    score_file.write_bytes(before[score_file])
+    changed = {p.name for p, content in before.items() if p.read_bytes() != content}
+    assert changed <= {"config.json"}
+    train(data_dir, "run", iterations=4)
 
 
 def test_exported_classifiers_in_a_fresh_process(data_dir, tmp_path):

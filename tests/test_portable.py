@@ -62,6 +62,36 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     with pytest.raises(RunError, match="inner_lr is 0.01, not"):
         take_back(parts, step)
     step.write(step.description, described)
+    progress = step.read(step.progress)
+    first, *rest = progress["rows"]
+    for file, content, words in (
+        (step.progress, progress | dict(rows=[first | dict(loss="low"), *rest]), "loss is 'low'"),
+        (step.progress, progress | dict(rows=[]), "rows is"),
+        (step.progress, progress | dict(rows=[*rest, first]), "do not ascend"),
+        (step.progress, progress | dict(rows=[{"iteration": 4}]), "entry 1 loss is missing"),
+        (step.progress, {"rows": progress["rows"]}, "starts is missing"),
+        (step.progress, progress | dict(starts=[{"seconds": "x"}]), "entry 1 command is missing"),
+        (step.description, {k: v for k, v in described.items() if k != "score"}, "score is miss"),
+    ):
+        step.write(file, content)
+        with pytest.raises(RunError, match=words):
+            take_back(parts, step)
+        file.write_text(file.read_text()[:40])
+        with pytest.raises(RunError, match="no JSON"):
+            take_back(parts, step)
+        step.write(step.progress, progress)
+        step.write(step.description, described)
+    whole_state = step.state.read_bytes()
+    for content in (b"", whole_state[: len(whole_state) // 2]):
+        step.state.write_bytes(content)
+        with pytest.raises(RunError, match="state.npz holds no arrays"):
+            take_back(parts, step)
+    wider = state | {weight: np.zeros([*state[weight].shape, 2], np.float32)}
+    for arrays in ({0: state[0]}, wider):
+        step.write_arrays(step.state, arrays)
+        with pytest.raises(RunError, match="state.npz is of another network"):
+            take_back(parts, step)
+    step.state.write_bytes(whole_state)
     assert refused == {p: p.read_bytes() for p in parts.path.rglob("*") if p.is_file()}
     assert take_back(parts, step) == 6
     columns = ["iteration", "loss", "support_loss"]
@@ -175,6 +205,25 @@ def test_a_run_without_validation_is_exported_too(tmp_path):
     run.keep(regression_domain(iterations=4, **settings).config)
     assert export(run, step) == 2
     assert json.loads(step.description.read_text())["score"] is None
+
+
+def test_a_run_in_use_takes_nothing_back(tmp_path):
+    domain, run = regression_domain("maml", iterations=2, log_every=2), RunFolder(tmp_path / "run")
+    step = step_folder(tmp_path / "step")
+    train_step(step, program_of([0.1] * 5), {})
+    step.write(step.description, dict(iteration=2, score=None, config={}))
+    step.write(step.progress, step.read(step.progress) | dict(starts=[]))
+    run.path.mkdir()
+    run.keep(domain.config)
+    hold = "import sys; from mmaml_tf.training.run_folder import RunFolder\n"
+    hold += "with RunFolder(sys.argv[1]).locked(): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(run.path)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    with subprocess.Popen(command, **pipes) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"in use by process {holder.pid}"):
+            take_back(run, step)
+        holder.stdin.close()
 
 
 def test_the_part_that_trains_needs_no_tensorflow():

@@ -61,7 +61,7 @@ def fabricate(folder, iteration, config=CONFIG, evaluated=True, seconds=60.0):
 def evaluate(folder, mean=1.0):
     folder.path.mkdir(parents=True, exist_ok=True)
     row = dict(step=0, mode="all", metric="mse", mean=mean, ci95=0.1, num_tasks=40)
-    write_evaluation(folder.evaluation_file, pd.DataFrame([row]))
+    write_evaluation(folder, pd.DataFrame([row]), {})
 
 
 def test_every_row_names_the_folder_that_its_command_makes(monkeypatch):

@@ -250,6 +250,10 @@ def test_the_saved_model_remembers_likewise(tmp_path):
             reward=tf.constant(reward),
             done=tf.constant(over[:, 0], tf.float32),
         )
+    for number in (0.5, 2.0, -1.0):
+        wrong = now | dict(done=tf.fill([4], number))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="done must be 0 to 1 .whether"):
+            signatures["act"](observation=tf.constant(seen), seed=tf.constant([0, 0]), **wrong)
     wrong = now | dict(reward=tf.zeros([3]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="reward must be .tasks. with tasks"):
         signatures["act"](observation=tf.constant(seen), seed=tf.constant([0, 0]), **wrong)

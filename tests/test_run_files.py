@@ -7,6 +7,7 @@ import pytest
 
 from mmaml_tf.errors import RunError
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
+from mmaml_tf.reporting import evaluation
 from mmaml_tf.reporting.evaluation import (
     TaskResults,
     read_evaluation,
@@ -51,7 +52,7 @@ def test_a_config_is_read_as_it_was_written(tmp_path):
         (config_with(hidden_units=8), ["hidden_units is 8"]),
         (config_with(modes=[]), ["--modes=: a mixture has one or more"]),
         (config_with(iterations=-3), ["--iterations=-3: must be 1 or more"]),
-        (config_with(from_the_future=1), ["from_the_future is 1"]),
+        (config_with(from_the_future=1), ["from_the_future is nothing that this version knows"]),
     ],
 )
 def test_a_config_that_is_none_says_what_is_wrong(tmp_path, text, words):
@@ -80,9 +81,16 @@ ROWS = "step,mode,metric,mean,ci95,num_tasks\n0,all,mse,1.5,0.5,40\n"
         ("", "has no row of all tasks"),
         (ROWS.replace("all", "linear"), "has no row of all tasks"),
         (ROWS + "1,all,mse", "row 2 has not as many cells"),
-        (ROWS.replace("1.5", "good"), "entry 1 mean is 'good', but should be a valid number"),
-        (ROWS.replace("mean", "median"), "entry 1 mean is missing"),
-        (ROWS.replace("40", "4.5"), "entry 1 num_tasks is '4.5'"),
+        (ROWS.replace("1.5", "good"), "row 1 mean is 'good', but should be a valid number"),
+        (ROWS.replace("mean", "median"), "row 1 mean is missing"),
+        (ROWS.replace("40", "4.5"), "row 1 num_tasks is '4.5'"),
+        (ROWS.replace("40", "-40"), "row 1 num_tasks is '-40', but .* greater than or equal to 1"),
+        (ROWS.replace("0,all", f"{2**70},all"), "row 1 step is .* less than or equal to 1000"),
+        (ROWS.replace("0,all", "-7,all"), "row 1 step is '-7'"),
+        (ROWS.replace("ci95", "mean"), "several columns mean"),
+        (ROWS + "1,all,accuracy,1.5,0.5,40\n", "has several metrics"),
+        (ROWS + "2,all,mse,1.5,0.5,40\n", "not a row of every step and mode, in order"),
+        (ROWS + "1,linear,mse,1.5,0.5,40\n", "not a row of every step and mode, in order"),
         (ROWS + ROWS.splitlines()[1], "two rows of the same step and mode"),
         (ROWS.replace("0.5", "-0.5"), "a ci95 below 0"),
     ],
@@ -98,9 +106,70 @@ def test_an_evaluation_that_is_none_says_what_is_wrong(tmp_path, text, words):
 
 def test_an_evaluation_that_diverged_is_read_again(tmp_path):
     results = TaskResults(np.array([[1.0, np.nan], [2.0, np.inf]]), np.zeros(2, int), None)
-    write_evaluation(tmp_path / "evaluation.csv", summarise(results, ["all"], "mse"))
+    write_evaluation(RunFolder(tmp_path), summarise(results, ["all"], "mse"), {})
     again = read_evaluation(tmp_path / "evaluation.csv")
     assert again["mean"][0] == 1.5 and np.isnan(again["mean"][1]) and np.isnan(again["ci95"][1])
+
+
+def test_an_evaluation_is_of_what_is_said_beside_it(tmp_path, monkeypatch):
+    """Neither one that was cut, nor one whose writing was interrupted, passes for another's."""
+    folder = RunFolder(tmp_path)
+    results = TaskResults(np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2, int), None)
+    table = summarise(results, ["all"], "mse")
+    origin = dict(iteration=30, config=json.loads(CONFIG.to_json()))
+    write_evaluation(folder, table, origin)
+    assert folder.evaluated_iteration() == 30 and folder.evaluated_config(CONFIG) == CONFIG
+    whole = folder.evaluation_file.read_text()
+    folder.evaluation_file.write_text("\n".join(whole.splitlines()[:2]) + "\n")
+    read_evaluation(folder.evaluation_file)  # in itself it is one
+    for reads in (folder.evaluated_iteration, lambda: folder.evaluated_config(CONFIG)):
+        with pytest.raises(RunError, match="evaluation.csv is not the evaluation that"):
+            reads()
+    folder.evaluation_file.write_text(whole)
+    write, written = evaluation.write_atomically, []
+
+    def interrupted(path, text):
+        if written:
+            raise KeyboardInterrupt
+        written.append(write(path, text))
+
+    monkeypatch.setattr(evaluation, "write_atomically", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_evaluation(folder, table.assign(mean=9.0), origin | dict(iteration=40))
+    with pytest.raises(RunError, match="evaluation.csv is not the evaluation that"):
+        folder.evaluated_iteration()
+
+
+@pytest.mark.parametrize("iteration", [-5, 2**70, "5"])
+def test_an_iteration_that_is_none_is_an_error(tmp_path, iteration):
+    folder = RunFolder(tmp_path)
+    folder.evaluation_origin_file.write_text(json.dumps(dict(iteration=iteration, config={})))
+    with pytest.raises(RunError, match="evaluation.json: iteration is"):
+        folder.evaluated_iteration()
+
+
+START = dict(command="x", commit=None, started="now", cores=1, devices=[], python="3", versions={})
+START |= dict(iterations=10, seconds=1.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(seconds=float("nan")),
+        dict(seconds=-1.0),
+        dict(cores=-1),
+        dict(iterations=2**70),
+        dict(workers=-2),
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_provenance_with_numbers_out_of_range_is_an_error(tmp_path, wrong):
+    file = tmp_path / "provenance.json"
+    file.write_text(json.dumps([START]))
+    assert provenance.held(file) == [START]
+    file.write_text(json.dumps([START | wrong]))
+    with pytest.raises(RunError, match=f"entry 1 {next(iter(wrong))} is"):
+        provenance.held(file)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"command": "python"}]', "[{"])
@@ -168,17 +237,28 @@ def test_metrics_with_a_row_that_is_none_are_kept_beside(tmp_path, caplog, row, 
 
 def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.csv")
-    with pytest.raises(RunError, match="has no rows: train first"):
-        metrics.table()
     metrics.path.write_text(WHOLE.replace("0.5", "low"))
     for read in (metrics.table, lambda: metrics.column("loss")):
-        with pytest.raises(RunError, match="entry 2 loss is 'low', but should be a valid number"):
+        with pytest.raises(RunError, match="row 2 loss is 'low', but should be a valid number"):
             read()
     metrics.path.write_text("iteration,cost\n1,2\n")
-    with pytest.raises(RunError, match="entry 1 loss is missing"):
+    with pytest.raises(RunError, match="row 1 loss is missing"):
         metrics.table()
-    for cell in ("", "nan", "inf", "1.5"):
+    for cell in ("", "nan", "inf", "1.5", "-10", str(2**70)):
         metrics.path.write_text(WHOLE.replace("20", cell))
         for read in (metrics.table, lambda: metrics.column("loss")):
-            with pytest.raises(RunError, match=f"entry 2 iteration is '{cell}', but should be"):
+            with pytest.raises(RunError, match=f"row 2 iteration is '{cell}', but should be"):
                 read()
+    metrics.path.write_text("iteration,loss,loss\n10,1.0,2.0\n")
+    for read in (metrics.table, lambda: metrics.column("loss")):
+        with pytest.raises(RunError, match="has several columns loss"):
+            read()
+
+
+def test_metrics_of_a_run_that_lost_them_are_none(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    for text in (None, "", "iteration,loss\n"):
+        if text is not None:
+            metrics.path.write_text(text)
+        assert metrics.table().empty and metrics.column("loss") == []
+        assert {"iteration", "loss"} <= set(metrics.table())

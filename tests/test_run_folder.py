@@ -56,6 +56,7 @@ FOREIGN_CONFIGS = [
     "{",
     '{"domain": "example.org", "port": 8080}',
     '{"domain": "x", "method": "post", "seed": 1, "iterations": "many"}',
+    '{"domain": "x", "method": "post", "seed": 1, "iterations": 3, "port": 80}',
 ]
 
 
@@ -106,6 +107,14 @@ def test_a_folder_in_use_is_refused_naming_the_process(tmp_path, config, holder)
         pass
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "export"])
+def test_a_run_in_use_is_not_evaluated_over(capsys, in_empty_folder, config, holder, mode):
+    RunFolder("run").keep(config)
+    assert command(f"--mode={mode}", "--output_dir=run") == 1
+    assert f"in use by process {holder.pid}" in capsys.readouterr().err
+    assert {path.name for path in Path("run").iterdir()} == {"config.json", LOCK}
+
+
 def test_the_command_refuses_a_run_in_use(capsys, in_empty_folder, holder):
     assert command(*MAML, "--output_dir=run") == 1
     message = capsys.readouterr().err
@@ -133,6 +142,40 @@ def test_a_folder_for_results_must_be_empty_or_our_own(tmp_path):
     with pytest.raises(RunError, match="is a file, not a folder"):
         with RunFolder(file).claimed_for("a"):
             pytest.fail("claimed")
+
+
+@pytest.mark.parametrize("mode", ["train", "evaluate"])
+@pytest.mark.parametrize(
+    "part", ["figures", "tensorboard", "saved_model", "checkpoints", "evaluation.csv"]
+)
+@pytest.mark.parametrize("is_link", [False, True], ids=["there", "dangling"])
+def test_what_is_not_what_a_run_writes_there_is_refused(tmp_path, config, mode, part, is_link):
+    """Before the work, and nothing of it is deleted: a file for a folder, a folder for a file."""
+    folder, place = RunFolder(tmp_path / "run"), tmp_path / "run" / part
+    folder.path.mkdir()
+    folder.keep(config)
+    if is_link:
+        place.symlink_to("nowhere")
+    elif place.suffix:
+        place.mkdir()
+        (place / "thesis.txt").write_text("years of work")
+    else:
+        place.write_text("years of work")
+    kind = "file" if place.suffix else "folder"
+    with pytest.raises(RunError, match=f"run/{part} is no {kind}, as a run writes one there"):
+        with folder.claimed(config) if mode == "train" else folder.locked():
+            pytest.fail("claimed")
+    assert place.is_symlink() == is_link
+    if not is_link:
+        text = place if place.is_file() else place / "thesis.txt"
+        assert text.read_text() == "years of work"
+
+
+def test_a_link_to_nowhere_is_no_folder(capsys, in_empty_folder):
+    (in_empty_folder / "run").symlink_to("nowhere")
+    assert command(*MAML, "--output_dir=run") == 1
+    assert "--output_dir=run: is a file, not a folder" in capsys.readouterr().err
+    assert (in_empty_folder / "run").is_symlink()
 
 
 def test_a_part_of_a_run_is_no_place_for_another(tmp_path, config):
@@ -238,13 +281,14 @@ def test_unreadable_provenance_is_set_aside(tmp_path, caplog):
 
 def test_what_a_killed_save_left_goes(tmp_path):
     domain, folder = tiny_domain("maml", iterations=10), RunFolder(tmp_path / "run")
-    left = folder.checkpoints / "ckpt-10_temp"
-    left.mkdir(parents=True)
-    (left / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
+    every = [folder.checkpoints / "ckpt-10_temp", folder.best_checkpoint / "ckpt-10_temp"]
+    for left in every:
+        left.mkdir(parents=True)
+        (left / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
     folder.keep(domain.config)
     with folder.claimed(domain.config):
         domain.train(domain.build_learner(), folder)
-    assert not left.exists() and folder.kept_iteration() == 10
+    assert not any(left.exists() for left in every) and folder.kept_iteration() == 10
 
 
 def test_another_networks_checkpoint_is_called_that(tmp_path):
@@ -271,10 +315,36 @@ def test_home_is_home_and_the_net_is_refused(capsys, in_empty_folder, monkeypatc
         ("--output_dir=gs://bucket/run", "not on this machine"),
         ("--output_dir=s3://bucket/run", "not on this machine"),
         ("--output_dir=~nobody-here/run", "nobody-here is no user of this machine"),
+        ("--checkpoint=", "is empty"),
+        ("--checkpoint=gs://bucket/run", "not on this machine"),
+        ("--data_dir=", "is empty"),
+        ("--data_dir=gs://bucket/omniglot", "not on this machine"),
+        ("--image_sets=a,", "is empty"),
+        ("--image_sets=gs://bucket/a", "not on this machine"),
+        ("--runs=a,,b", "is empty"),
     ):
         assert command(*MAML, flag) == 2
         message = capsys.readouterr().err
-        assert words in message and "output_dir" in message and message.count("\n") == 1
+        name = flag[2:].partition("=")[0]
+        assert words in message and name in message and message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "place"),
+    [
+        (["--mode=evaluate", "--checkpoint=~/omniglot"], "omniglot"),
+        (["--domain=omniglot", "--data_dir=~/archives"], "archives"),
+        (["--domain=image_sets", "--image_sets=~/birds"], "birds"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_home_is_home_wherever_a_folder_is_named(
+    capsys, in_empty_folder, monkeypatch, flags, place
+):
+    monkeypatch.setenv("HOME", str(in_empty_folder / "home"))
+    assert command(*flags) != 0
+    message = capsys.readouterr().err
+    assert str(in_empty_folder / "home" / place) in message and message.count("\n") == 1
 
 
 @pytest.mark.slow

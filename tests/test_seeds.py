@@ -104,7 +104,8 @@ def test_curves_have_bands_over_seeds():
     trainings = [
         pd.DataFrame({"iteration": [1, 2, 3], "loss": [3.0, 2.0, 1.0 + seed]}) for seed in (0, 1)
     ]
-    drawn = figures.training_curves({"a": trainings, "b": trainings[:1]}, "loss", "loss")
+    runs = {"a": trainings, "b": trainings[:1]}
+    drawn = figures.training_curves("training", runs, "loss", "loss")["training"]
     (band,) = drawn.axes[0].collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx(1.5 + 12.7062 / 2, abs=1e-4)

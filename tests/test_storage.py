@@ -17,7 +17,7 @@ from mmaml_tf.rl.config import paper_settings as rl_settings
 from mmaml_tf.training import checkpoints, storage
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
-from tests.runs import tiny_domain
+from tests.runs import command, tiny_domain, tiny_flags
 
 REGRESSION = tiny_domain().config
 NO_SPACE = os.strerror(errno.ENOSPC)
@@ -35,6 +35,16 @@ def test_a_full_disk_names_the_place_and_the_size(tmp_path, error):
             raise error
     with pytest.raises(RunError, match="disk full: 1 kB needed"), storage.writing(tmp_path, 100):
         raise error
+    for number, words in (
+        (errno.EDQUOT, "quota of the disk is full: 1 kB needed at [^,]*; what"),
+        (errno.EFBIG, "no file may be so large here .ulimit -f.: 1 kB needed at [^,]*; what"),
+    ):
+        for limited in (
+            OSError(number, ""),
+            tf.errors.UnknownError(None, None, os.strerror(number)),
+        ):
+            with pytest.raises(RunError, match=words), storage.writing(tmp_path, 100):
+                raise limited
     with pytest.raises(PermissionError), storage.writing(tmp_path, 1):
         raise PermissionError
 
@@ -65,6 +75,9 @@ def test_what_is_there_stays_until_the_new_is_whole(tmp_path):
     with storage.replacing(folder, 1) as partial:
         partial.mkdir()
         (partial / "new").write_text("")
+    assert list(folder.iterdir()) == [folder / "new"]
+    with pytest.raises(IsADirectoryError):
+        write_atomically(folder, "a file")
     assert list(folder.iterdir()) == [folder / "new"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", theirs.name]
 
@@ -134,3 +147,35 @@ def test_out_of_memory_says_what_to_lower():
         with pytest.raises(RunError, match="out of memory: lower .*--meta_batch_size"):
             with storage.within_memory(config):
                 raise error
+
+
+def test_what_a_method_has_not_is_not_to_be_lowered():
+    for method, is_named in (("mumomaml", True), ("maml", False)):
+        with pytest.raises(RunError) as error, storage.within_memory(tiny_domain(method).config):
+            raise MemoryError
+        assert ("--encoder_units" in str(error.value)) == is_named
+        assert "--eval_shots" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("keras.callbacks.TensorBoard.on_epoch_end", "disk full: 1.0 MB needed at run,"),
+        ("mmaml_tf.regression.domain.RegressionDomain.export", "needed at run/saved_model,"),
+        ("matplotlib.figure.Figure.savefig", "needed at run/figures/training.png"),
+    ],
+)
+def test_a_full_disk_is_one_line_wherever_it_is_met(tmp_path, monkeypatch, capsys, place, words):
+    monkeypatch.chdir(tmp_path)
+    base = ["--domain=regression_2mode", *tiny_flags("maml"), "--iterations=10"]
+    with monkeypatch.context() as full:
+        full.setattr(place, Mock(side_effect=FULL[2]))
+        assert command(*base, "--output_dir=run") == 1
+    message = capsys.readouterr().err
+    assert "disk full" in message and words in message and message.count("\n") == 1
+    assert command(*base, "--output_dir=run") == 0  # what was saved stands
+    assert not list((tmp_path / "run").rglob(".partial-*"))
+    with monkeypatch.context() as full:
+        full.setattr("matplotlib.figure.Figure.savefig", Mock(side_effect=FULL[0]))
+        assert command("--mode=report", "--runs=run", "--output_dir=report") == 1
+    assert "disk full" in capsys.readouterr().err

@@ -16,12 +16,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from mmaml_tf.config import ConfigError
+import keras
+
+from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import actions
 from mmaml_tf.training import fit, provenance
-from mmaml_tf.training.checkpoints import Checkpoints, has_weights_alone
-from mmaml_tf.training.run_folder import RunFolder, saved_iterations
+from mmaml_tf.training.checkpoints import Checkpoints
+from mmaml_tf.training.run_folder import RunFolder
 from mmaml_tf.training.storage import replacing
 from registry import held_run
 from tools import model_card
@@ -42,15 +44,17 @@ def pack(
       source: the run.
       name: of the packed folder, within its domain's; by default <label>-seed<N>.
       resumable: keep what continues training.
-      force: replace what was packed of another run.
+      force: replace what was packed or recorded of another run, or weights by a record.
       record: keep the run's evaluation instead of its weights.
 
     Raises:
       RunError: if there is no run, or its files can't be read, or it is the packed one itself, or
-        the name is no plain one or another run's; if it is to be recorded and was not evaluated.
+        the name is no plain one or another run's; if it is to be recorded and was not evaluated;
+        if files of the user's are where it goes.
     """
     config, registration = held_run(source)
-    source.metrics.table()  # an evaluation of what is packed reads both
+    if source.metrics.table().empty:
+        raise RunError(f"{source.metrics.path} has no rows: a packed run says how it was trained")
     provenance.held(source.provenance_file)
     if record and source.evaluated_iteration() is None:
         raise RunError(f"{source.path} was not evaluated: --mode=evaluate does that")
@@ -60,36 +64,55 @@ def pack(
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
     if target.path.resolve() == source.path.resolve():
         raise RunError(f"{source.path} is packed already")
-    if target.path.exists() and not target.is_run():
-        raise RunError(f"{target.path} is no packed run: give folder=name, or move it away")
-    if target.path.exists() and not force:
-        problems = target.config(type(config)).differences(config, trained=target.kept_iteration())
-        if problems:
-            raise RunError(
-                f"{target.path} is packed from another run ({'; '.join(problems)}): give "
-                "folder=name, or --force to replace it"
-            )
+    if target.path.exists():
+        _require_replaceable(target, config, record, force)
+    results = RunFolder(ROOT / "results" / config.domain / name)
+    if record and not force and results.evaluation_file.exists():
+        _require_same(results, config)
     learner = registration.build(config).build_learner()
     iteration = fit.restore(learner, source)
-    if resumable:
-        newest = saved_iterations(source.checkpoints)
-        if not newest or has_weights_alone(source.checkpoints / f"ckpt-{newest[0]}"):
-            raise RunError(f"{source.path} has no checkpoint that training can go on from")
     size = sum(file.stat().st_size for file in source.checkpoints.rglob("*"))
     target.path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target.path, size) as partial:
         folder = RunFolder(partial)
         folder.path.mkdir(exist_ok=True)
         if resumable:
-            _copy_checkpoints(source, folder)
+            _copy_checkpoints(source, folder, learner)
         elif not record:
             Checkpoints(folder.checkpoints, learner, weights_only=True).save(iteration)
         _copy(folder.path, source.config_file, source.metrics.path, source.provenance_file)
     if record:
-        results = ROOT / "results" / config.domain / name
-        results.mkdir(parents=True, exist_ok=True)
-        _copy(results, source.evaluation_file, source.evaluation_origin_file)
+        results.path.mkdir(parents=True, exist_ok=True)
+        _copy(results.path, source.evaluation_file, source.evaluation_origin_file)
     return target.path
+
+
+def _require_replaceable(target: RunFolder, config: RunConfig, record: bool, force: bool) -> None:
+    """Raises RunError unless what is packed in `target` may give way to `config`'s run."""
+    if not target.is_run():
+        raise RunError(f"{target.path} is no packed run: give folder=name, or move it away")
+    if others := target.others():
+        raise RunError(f"{target.path} holds {', '.join(others)}, too: move that away")
+    if force:
+        return
+    problems = target.config(type(config)).differences(config, trained=target.kept_iteration())
+    if problems:
+        raise RunError(
+            f"{target.path} is packed from another run ({'; '.join(problems)}): give "
+            "folder=name, or --force to replace it"
+        )
+    if record and target.kept_iteration() is not None:
+        raise RunError(f"{target.path} has weights, which a record has not: --force to drop them")
+
+
+def _require_same(recorded: RunFolder, config: RunConfig) -> None:
+    """Raises RunError unless an evaluation is one of `config`'s run."""
+    if recorded.evaluated_iteration() is None:
+        raise RunError(f"{recorded.evaluation_file} is of no known run: --force to replace it")
+    try:
+        recorded.evaluated_config(config)
+    except RunError as error:
+        raise RunError(f"{error}; give folder=name, or --force to replace it") from error
 
 
 def serve(packed: RunFolder) -> Path:
@@ -107,9 +130,16 @@ def serve(packed: RunFolder) -> Path:
     return model_card.write(packed, evaluated, target.saved_model)
 
 
-def _copy_checkpoints(source: RunFolder, target: RunFolder) -> None:
+def _copy_checkpoints(source: RunFolder, target: RunFolder, learner: keras.Model) -> None:
+    """Copies the best one and the one that training goes on from.
+
+    Raises:
+      RunError: if there is none of the latter.
+    """
+    newest = Checkpoints(source.checkpoints, learner).restore(sets_aside=False)
+    if newest is None:
+        raise RunError(f"{source.path} has no checkpoint that training can go on from")
     target.checkpoints.mkdir()
-    newest = saved_iterations(source.checkpoints)[0]
     for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
         shutil.copy(file, target.checkpoints)
     if source.best_checkpoint.exists():

@@ -207,12 +207,13 @@ def comparison_figures(
     """The figures that need only the runs' tables, by file name."""
     # Errors, on logarithmic axes: accuracies would all lie at the upper edge.
     errors = {
-        label: [table.assign(error=1 - table[VALIDATION]) for table in trainings]
+        label: [table.assign(error=1 - table[VALIDATION]) for table in trainings if len(table)]
         for label, trainings in metrics.items()
     }
     tests = {label: table.assign(mean=1 - table["mean"]) for label, table in evaluations.items()}
+    validation_label = "validation error (1 - accuracy)"
     return {
-        "training": figures.training_curves(metrics, "loss", "query cross-entropy"),
-        "validation": figures.training_curves(errors, "error", "validation error (1 - accuracy)"),
+        **figures.training_curves("training", metrics, "loss", "query cross-entropy"),
+        **figures.training_curves("validation", errors, "error", validation_label),
         "adaptation": figures.adaptation_curves(tests, "error (1 - accuracy)", yscale="log"),
     }

@@ -83,6 +83,10 @@ class FewShotConfig(RunConfig):
     heads: int | None = None
     cosine_scale: float | None = None
 
+    TRAINING = (
+        *RunConfig.TRAINING,
+        *("meta_lr", "lr_schedule", "meta_clip_norm", "meta_clip_value"),
+    )
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr"),
         "meta_gradient": ("first_order",),

@@ -114,7 +114,7 @@ def _tasks_of(config: RegressionConfig) -> tuple:
 
 def training_figure(metrics: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, Figure]:
     """Training curves of every label's seeds, by file name."""
-    return {"training": figures.training_curves(metrics, "loss", f"query {LABEL}")}
+    return figures.training_curves("training", metrics, "loss", f"query {LABEL}")
 
 
 def adaptation_figure(evaluations: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:

@@ -2,11 +2,11 @@
 
 import contextlib
 import io
-import json
 from dataclasses import asdict
 
 import keras
 import pandas as pd
+from absl import logging
 
 from mmaml_tf.config import RunConfig, shown
 from mmaml_tf.devices import execution
@@ -16,7 +16,6 @@ from mmaml_tf.reporting import figures
 from mmaml_tf.reporting.domain import Domain
 from mmaml_tf.reporting.evaluation import BEFORE_MODULATION, write_evaluation
 from mmaml_tf.training import fit, provenance
-from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from mmaml_tf.training.storage import MEGABYTE, replacing, within_memory, writing
 
@@ -83,12 +82,13 @@ def _evaluate(
     output: RunFolder,
 ) -> None:
     metrics = folder.metrics.table()
+    if metrics.empty:
+        logging.warning("%s has no rows, so that no training is drawn", folder.metrics.path)
     output.figures.mkdir(parents=True, exist_ok=True)
     origin = provenance.origin(learner) | {"iteration": iteration, "config": asdict(domain.config)}
     results = domain.evaluate(learner)
     table = domain.summarise(results)
-    write_evaluation(output.evaluation_file, table)
-    write_atomically(output.evaluation_origin_file, json.dumps(origin, indent=1) + "\n")
+    write_evaluation(output, table, origin)
     print(steps_table(table).to_string())
     for name, figure in domain.run_figures(learner, results, metrics).items():
         figures.save(figure, output.figures / f"{name}.png")

@@ -12,7 +12,7 @@ from mmaml_tf.config import RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting.evaluation import read_evaluation
 from mmaml_tf.training import fit, provenance
-from mmaml_tf.training.run_folder import RunFolder
+from mmaml_tf.training.run_folder import RunFolder, saved_iterations
 
 
 class Domain(Protocol):
@@ -79,6 +79,12 @@ class ReportedRun:
         self.metrics = folder.metrics.table()
         self.history = provenance.held(folder.provenance_file)
         self.evaluated_at = evaluated.evaluated_iteration() or folder.kept_iteration()
+
+    @property
+    def trained_to(self) -> int | None:
+        """The last iteration that was logged, or else of which there are weights."""
+        logged = self.metrics["iteration"].tolist() or saved_iterations(self.folder.checkpoints)
+        return max(logged, default=None)
 
     @property
     def has_weights(self) -> bool:

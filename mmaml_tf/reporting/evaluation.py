@@ -1,18 +1,22 @@
 """Metrics on fresh tasks: per gradient step and mode, with 95% confidence intervals."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from mmaml_tf.config import LIMIT, MAX_STEPS
 from mmaml_tf.learners.losses import TaskLoss
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import TaskBatch
-from mmaml_tf.training.run_files import RunFileError, read_rows, write_atomically
+from mmaml_tf.training.run_files import RunFileError, digest, read_rows, write_atomically
+from mmaml_tf.training.run_folder import RunFolder
 
 # The step of rows that say what a modulated learner does before its modulation.
 BEFORE_MODULATION = -1
@@ -21,12 +25,12 @@ BEFORE_MODULATION = -1
 class Row(TypedDict):
     """A row of evaluation.csv: the mean over so many tasks of a mode (or "all") after a step."""
 
-    step: int
+    step: Annotated[int, Field(ge=BEFORE_MODULATION, le=MAX_STEPS)]
     mode: str
     metric: str
     mean: float
     ci95: float
-    num_tasks: int
+    num_tasks: Annotated[int, Field(ge=1, lt=LIMIT)]
 
 
 class TaskResults(NamedTuple):
@@ -125,12 +129,24 @@ def read_evaluation(file: Path) -> pd.DataFrame:
         raise RunFileError(f"{file} has two rows of the same step and mode")
     if any(row["ci95"] < 0 for row in rows):  # of tasks that diverged it is NaN
         raise RunFileError(f"{file} has a ci95 below 0")
-    return pd.DataFrame(rows)
+    if len({row["metric"] for row in rows}) > 1:
+        raise RunFileError(f"{file} has several metrics")
+    table = pd.DataFrame(rows)
+    steps, modes = table["step"].unique(), table["mode"].unique()
+    if len(rows) < len(steps) * len(modes) or steps.tolist() != [*range(steps[0], steps[-1] + 1)]:
+        raise RunFileError(f"{file} has not a row of every step and mode, in order")
+    return table
 
 
-def write_evaluation(file: Path, table: pd.DataFrame) -> None:
-    """Writes an evaluation.csv; what diverged is nan."""
-    write_atomically(file, table.to_csv(index=False, na_rep="nan"))
+def write_evaluation(folder: RunFolder, table: pd.DataFrame, origin: dict[str, Any]) -> None:
+    """Writes evaluation.csv, where what diverged is nan, and evaluation.json: where it comes from.
+
+    The latter is first, with a digest, so that no numbers pass for those that it describes.
+    """
+    text = table.to_csv(index=False, na_rep="nan")
+    described = json.dumps(origin | {"digest": digest(text)}, indent=1)
+    write_atomically(folder.evaluation_origin_file, described + "\n")
+    write_atomically(folder.evaluation_file, text)
 
 
 def step_name(step: int) -> str:

@@ -37,24 +37,36 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def training_curves(
-    metrics: Mapping[str, Sequence[pd.DataFrame]], column: str, ylabel: str, yscale: str = "log"
-) -> Figure:
+    name: str,
+    metrics: Mapping[str, Sequence[pd.DataFrame]],
+    column: str,
+    ylabel: str,
+    yscale: str = "log",
+) -> dict[str, Figure]:
     """A metric over the iterations, one line per method: its running median.
 
     Of one training it is over the values; of several the line is their mean, in a band that is its
     95% interval over them, up to where all of them have come.
 
     Args:
-      metrics: the metrics.csv of each training, by label.
+      name: of the figure's file.
+      metrics: the metrics.csv of each training, by label. Those without rows are left out.
       column: which of its columns.
       ylabel: what it is.
       yscale: of the metric's axis.
+
+    Returns:
+      The figure, by its name; nothing if there are no rows.
     """
+    logged = {label: [t for t in trainings if len(t)] for label, trainings in metrics.items()}
+    logged = {label: trainings for label, trainings in logged.items() if trainings}
+    if not logged:
+        return {}
     figure, axes = plt.subplots(figsize=(6, 3.6))
     axes.margins(y=0.1)
     smooth = {
         label: pd.concat([_running_median(table, column) for table in trainings], axis=1).dropna()
-        for label, trainings in metrics.items()
+        for label, trainings in logged.items()
     }
     for label, curves in smooth.items():
         marker = "o" if len(curves) == 1 else None  # a line of one point is none
@@ -62,7 +74,7 @@ def training_curves(
     # The axis is the smooth lines' alone: a single diverged inner loop would flatten all of them.
     axes.set_yscale(yscale)
     axes.set_ylim(axes.get_ylim())
-    for index, (label, trainings) in enumerate(metrics.items()):
+    for index, (label, trainings) in enumerate(logged.items()):
         curves = smooth[label]
         if len(trainings) > 1:
             _band(axes, curves.index, curves.mean(axis=1), half_width(curves, 1), f"C{index}")
@@ -77,8 +89,8 @@ def training_curves(
         )
     axes.set(xlabel="meta-iteration", ylabel=ylabel)
     axes.grid(alpha=0.3, which="both")
-    _legend(axes, beside=len(metrics) > 3)
-    return figure
+    _legend(axes, beside=len(logged) > 3)
+    return {name: figure}
 
 
 def _running_median(table: pd.DataFrame, column: str) -> pd.Series:

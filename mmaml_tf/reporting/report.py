@@ -165,7 +165,7 @@ def origin_table(runs: Sequence[ReportedRun]) -> str:
             [
                 run.label,
                 str(run.domain.config.seed),
-                str(run.metrics["iteration"].iloc[-1]),
+                str(run.trained_to),
                 str(run.evaluated_at),
                 _distinct(entry["commit"] or "?" for entry in run.history),
                 time_text(seconds) if run.history else "",

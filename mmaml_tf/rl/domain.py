@@ -218,8 +218,8 @@ def comparison_figures(
     are."""
     xlabel = " or ".join(f"{step}s" for step in dict.fromkeys(steps))
     return {
-        "training": figures.training_curves(
-            metrics, "return_after", f"{LABEL} after adaptation", yscale="linear"
+        **figures.training_curves(
+            "training", metrics, "return_after", f"{LABEL} after adaptation", yscale="linear"
         ),
         "adaptation": figures.adaptation_curves(evaluations, LABEL, xlabel=xlabel),
     }

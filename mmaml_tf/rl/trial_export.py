@@ -62,7 +62,7 @@ def export_recurrent(learner: "RL2", sampler: Sampler, config: RlConfig, path: P
     last = {
         "action": Input(("tasks", sampler.action_size)),
         "reward": Input(("tasks",)),
-        "done": Input(("tasks",)),
+        "done": Input(("tasks",), below=2, meaning="whether an episode begins"),
         "seed": Input((2,), tf.int32),
     }
     states = {

@@ -21,7 +21,7 @@ class Input(NamedTuple):
       shape: sizes. A name stands for any size but 0; for that of the signature's first argument
         where it has the name too.
       dtype: type of the values.
-      below: the values are whole numbers from 0 to below - 1; None for no limits.
+      below: the values are whole numbers from 0 to below - 1, of whichever type; None for any.
       meaning: what these numbers are, for the message.
     """
 
@@ -106,11 +106,12 @@ def _shape_in_fact(value: tf.Tensor) -> tf.Tensor:
 def _checked_values(name: str, value: tf.Tensor, wanted: Input) -> tf.Tensor:
     """The value, asserted to be finite, or whole numbers within the limits."""
     if wanted.dtype.is_floating:
-        return tf.debugging.check_numerics(value, f"{name} must be finite")
+        value = tf.debugging.check_numerics(value, f"{name} must be finite")
     if wanted.below is None:
         return value
     flat = tf.reshape(value, [-1])
-    wrong = tf.boolean_mask(flat, (flat < 0) | (flat >= wanted.below))
+    is_whole = flat == tf.round(flat)
+    wrong = tf.boolean_mask(flat, (flat < 0) | (flat >= wanted.below) | ~is_whole)
     limits = f"{name} must be 0 to {wanted.below - 1} ({wanted.meaning})"
     with tf.control_dependencies([assert_none(wrong, limits)]):
         return tf.identity(value)

@@ -8,13 +8,13 @@ from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
 from mmaml_tf.training.checkpoints import Checkpoints
-from mmaml_tf.training.run_files import RunFileError, read_json, set_aside, write_atomically
+from mmaml_tf.training.run_files import Count, RunFileError, read_json, write_atomically
 
 
 class _Score(TypedDict):
     """What score.json says of the checkpoint beside it."""
 
-    iteration: int
+    iteration: Count
     score: FiniteFloat
 
 
@@ -35,14 +35,20 @@ class BestCheckpoint:
         self._checkpoints = Checkpoints(folder, learner, max_to_keep=2, weights_only=True)
 
     def score(self) -> float | None:
-        """The score of the checkpoint held; None if there is none."""
+        """The score of the checkpoint held; None if there is none.
+
+        Raises:
+          RunFileError: if it can't be read: any other checkpoint would replace the best one.
+        """
         if not self.score_file.exists() or not self._checkpoints.saved_iterations():
             return None
         try:
             return read_json(self.score_file, _Score)["score"]
         except RunFileError as error:
-            set_aside(self.score_file, error)
-            return None
+            raise RunFileError(
+                f"{error}. It says how good the checkpoint beside it is: write that there (of its "
+                f"iteration metrics.csv has it), or move {self.score_file.parent} away"
+            ) from error
 
     def offer(self, score: float) -> None:
         """Saves the learner instead of what is held, if its score is higher."""

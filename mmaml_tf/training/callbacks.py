@@ -66,7 +66,12 @@ class KeepBest(keras.callbacks.Callback):
         self.over = over
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Takes up the scores that a resumed run had."""
+        """Takes up the scores that a resumed run had.
+
+        Raises:
+          RunFileError: if the best one's can't be read.
+        """
+        self.best.score()
         self.scores = deque(self.folder.metrics.column(self.name), maxlen=self.over)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -83,13 +83,16 @@ class Checkpoints:
 
     def remove_unfinished(self) -> None:
         """Deletes what a process that was killed while it saved has left."""
-        for path in self.folder.glob("ckpt-*_temp"):
-            shutil.rmtree(path)
+        for path in self.folder.rglob("ckpt-*_temp"):  # of the best one, too, in a folder within
+            if path.is_dir():
+                shutil.rmtree(path)
 
-    def restore(self) -> int | None:
+    def restore(self, sets_aside: bool = True) -> int | None:
         """Restores the newest checkpoint that is not damaged.
 
-        To go on from there sets the damaged ones aside; reading the weights alone does not.
+        Args:
+          sets_aside: rename the damaged ones, as what goes on from there does; reading the weights
+            alone never does.
 
         Returns:
           The iteration it was saved at, or None if nothing was ever saved.
@@ -128,7 +131,7 @@ class Checkpoints:
                 )
                 damaged.append(iteration)
                 continue
-            if not self.weights_only:
+            if sets_aside and not self.weights_only:
                 for path in (p for i in damaged for p in self.folder.glob(f"ckpt-{i}.*")):
                     path.rename(path.with_name("damaged-" + path.name))
             return iteration

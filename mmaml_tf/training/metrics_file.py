@@ -8,6 +8,7 @@ import pandas as pd
 from pydantic import BaseModel, BeforeValidator
 
 from mmaml_tf.training.run_files import (
+    Count,
     RunFileError,
     csv_text,
     read_rows,
@@ -25,7 +26,7 @@ class Row(BaseModel, extra="allow"):
     """What every row has, and numbers that not every run logs."""
 
     __pydantic_extra__: dict[str, Cell]
-    iteration: int
+    iteration: Count
     loss: Cell
 
 
@@ -87,21 +88,20 @@ class MetricsFile:
             columns, content = list(rows.fieldnames or []), list(rows)
         except csv.Error as error:
             raise RunFileError(f"{self.path} is no CSV: {error}") from error
-        for name in Row.model_fields:
+        for name in {*Row.model_fields, *columns}:
             if columns.count(name) != 1:
                 raise RunFileError(f"{self.path} has {columns.count(name)} columns {name}, not 1")
         return columns, content
 
     def table(self) -> pd.DataFrame:
-        """All rows; missing cells are NaN.
+        """All rows; missing cells are NaN. Of a file that is empty or gone, none.
 
         Raises:
-          RunFileError: if there is none, or one is not as a `Row` is.
+          RunFileError: if one is not as a `Row` is.
         """
         rows = [row.model_dump() for row in self._rows()]
-        if not rows:
-            raise RunFileError(f"{self.path} has no rows: train first")
-        return pd.DataFrame(rows, dtype=float).astype({"iteration": int})
+        table = pd.DataFrame(rows, columns=None if rows else [*Row.model_fields], dtype=float)
+        return table.astype({"iteration": int})
 
     def column(self, name: str, iteration: int | None = None) -> list[float]:
         """A column's numbers, up to `iteration` if given; empty if there are none.

@@ -19,7 +19,14 @@ from typing_extensions import TypedDict
 
 from mmaml_tf.devices import execution
 from mmaml_tf.devices.cores import num_cores
-from mmaml_tf.training.run_files import RunFileError, read_json, set_aside, write_atomically
+from mmaml_tf.training.run_files import (
+    Count,
+    RunFileError,
+    Seconds,
+    read_json,
+    set_aside,
+    write_atomically,
+)
 
 PACKAGES = ("tensorflow", "keras", "mujoco", "numpy")
 
@@ -45,15 +52,15 @@ class Start(TypedDict):
     command: str
     commit: str | None
     started: str
-    cores: int | None
+    cores: Count | None
     device: NotRequired[str]
     execution: NotRequired[str]
     devices: list[str]
-    workers: NotRequired[int]
+    workers: NotRequired[Count]
     python: str
     versions: dict[str, str | None]
-    iterations: int
-    seconds: float
+    iterations: Count
+    seconds: Seconds
 
 
 class RecordProvenance(keras.callbacks.Callback):

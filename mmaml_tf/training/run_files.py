@@ -5,19 +5,24 @@ error that names it, and never a wrong number.
 """
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from absl import logging
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from mmaml_tf.config import LIMIT
 from mmaml_tf.errors import RunError, quoted
 from mmaml_tf.training.storage import replacing
 
 T = TypeVar("T")
+# Numbers of these files, within the limits that what reads them has.
+Count = Annotated[int, Field(ge=0, lt=LIMIT)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RunFileError(RunError):
@@ -67,16 +72,19 @@ def read_rows(file: Path, kind: type[T]) -> list[T]:
       OSError: if it can't be read.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(file)), strict=True))
+        reader = csv.DictReader(io.StringIO(read_text(file)), strict=True)
+        columns, rows = list(reader.fieldnames or []), list(reader)
     except csv.Error as error:
         raise RunFileError(f"{file} is no CSV: {error}") from error
+    if repeated := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
+        raise RunFileError(f"{file} has several columns {', '.join(repeated)}")
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise RunFileError(f"{file}: row {number} has not as many cells as the header")
     try:
         return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
     except ValidationError as error:
-        raise _described(file, error) from error
+        raise _described(file, error, "row") from error
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Mapping[Any, Any]]) -> str:
@@ -86,6 +94,11 @@ def csv_text(columns: Sequence[str], rows: Sequence[Mapping[Any, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def digest(text: str) -> str:
+    """Twelve hexadecimal digits that tell texts apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -107,19 +120,19 @@ def set_aside(path: Path, reason: object) -> None:
     logging.warning("%s; it is kept as %s", reason, kept.name)
 
 
-def _described(file: Path, error: ValidationError) -> RunFileError:
+def _described(file: Path, error: ValidationError, item: str = "entry") -> RunFileError:
+    """The first thing that is wrong; `item` is what one of a list is called."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return RunFileError(f"{file} is no JSON: {first['ctx']['error']}")
-    place = "".join(_place(part) for part in first["loc"]).lstrip(" ")
+    place = " ".join(
+        f"{item} {part + 1}" if isinstance(part, int) else part for part in first["loc"]
+    )
     if first["type"] == "missing":
         return RunFileError(f"{file}: {place} is missing")
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return RunFileError(f"{file}: {place} is nothing that this version knows")
     if first["type"] == "value_error":  # a check of the dataclass itself, which says all
         return RunFileError(f"{file}: {first['ctx']['error']}")
     wanted = first["msg"].removeprefix("Input ")
     return RunFileError(f"{file}: {place or 'it'} is {quoted(first['input'])}, but {wanted}")
-
-
-def _place(part: int | str) -> str:
-    """A step into a file's content: of a list, counted from 1; else a key."""
-    return f" entry {part + 1}" if isinstance(part, int) else f" {part}"

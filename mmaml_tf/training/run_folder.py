@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypeVar
 
 import filelock
 from typing_extensions import TypedDict
@@ -17,7 +17,15 @@ from typing_extensions import TypedDict
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 from mmaml_tf.training.metrics_file import MetricsFile
-from mmaml_tf.training.run_files import RunFileError, read_json, validated, write_atomically
+from mmaml_tf.training.run_files import (
+    Count,
+    RunFileError,
+    digest,
+    read_json,
+    read_text,
+    validated,
+    write_atomically,
+)
 from mmaml_tf.training.storage import writing
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
@@ -28,12 +36,17 @@ MAX_SIGNATURE = 200
 
 
 class _Named(TypedDict):
-    """What every run's config says: enough to know one by."""
+    """What every run's config says, of any version: enough to tell it from another program's."""
 
     domain: str
     method: str
     seed: int
     iterations: int
+    meta_batch_size: int
+    log_every: int
+    checkpoint_every: int
+    eval_tasks: int
+    eval_seed: int
 
 
 class _Source(TypedDict):
@@ -47,7 +60,8 @@ class _EvaluationOrigin(TypedDict):
     """What evaluation.json says of the run that was evaluated."""
 
     config: dict[str, Any]
-    iteration: int | None
+    iteration: Count | None
+    digest: NotRequired[str]  # of evaluation.csv; earlier versions had none
 
 
 class RunFolder:
@@ -82,7 +96,7 @@ class RunFolder:
             nothing is touched then.
         """
         self._check(config, overwrite)
-        with self.locked():
+        with self.locked(overwrite):
             self._check(config, overwrite)  # another process may have been faster
             if overwrite:
                 for path in self._contents():
@@ -90,12 +104,18 @@ class RunFolder:
             yield
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, overwrite: bool = False) -> Iterator[None]:
         """Keeps other processes from writing here; a process that was killed holds nothing.
 
+        Args:
+          overwrite: what is here is not written to, but goes.
+
         Raises:
-          RunError: if another one does, naming it; or if the disk is full.
+          RunError: if another one does, naming it; if the disk is full; or if there is something
+            else where a file or folder of the run goes. Nothing is touched then.
         """
+        if not overwrite:
+            self._check_parts()
         file = self.path / LOCK
         # One object per path: the same process may lock it again within.
         lock = filelock.FileLock(file, blocking=False, on_acquired=_sign, is_singleton=True)
@@ -191,7 +211,7 @@ class RunFolder:
 
     def _check_place(self) -> None:
         """Raises RunError for a file, and for what is inside another run, which may replace it."""
-        if self.path.exists() and not self.path.is_dir():
+        if os.path.lexists(self.path) and not self.path.is_dir():
             raise RunError(f"--output_dir={self.path}: is a file, not a folder")
         place = Path(os.path.realpath(self.path))
         for part in (place, *place.parents):
@@ -201,6 +221,13 @@ class RunFolder:
                     f"{self.path} is a part of the run in {run.path}: give another --output_dir"
                 )
 
+    def _check_parts(self) -> None:
+        """Raises RunError for a file where a run has a folder, or a folder where it has a file."""
+        for part in self._contents():
+            kind = "folder" if part in self._folders() else "file"
+            if not (part.is_dir() if kind == "folder" else part.is_file()):
+                raise RunError(f"{part} is no {kind}, as a run writes one there: move it away")
+
     def _own(self) -> tuple[Path, ...]:
         """The files and folders that a run writes, config.json last."""
         return (
@@ -208,16 +235,21 @@ class RunFolder:
             self.evaluation_file,
             self.evaluation_origin_file,
             self.provenance_file,
-            self.checkpoints,
-            self.figures,
-            self.tensorboard,
-            self.saved_model,
+            *self._folders(),
             self.config_file,
         )
+
+    def _folders(self) -> tuple[Path, ...]:
+        return self.checkpoints, self.figures, self.tensorboard, self.saved_model
 
     def _contents(self) -> list[Path]:
         """Those of them that are here."""
         return [path for path in self._own() if os.path.lexists(path)]
+
+    def others(self) -> list[str]:
+        """Names of what is here besides a run's files and folders."""
+        own = {LOCK, *(path.name for path in self._own())}
+        return sorted(path.name for path in self.path.glob("*") if path.name not in own)
 
     def holds_run(self) -> bool:
         """Whether there is a config.json, readable or not."""
@@ -261,7 +293,7 @@ class RunFolder:
         if problems := config.differences(evaluated, allowed=own):
             raise RunFileError(
                 f"{self.evaluation_origin_file} is of another run ({'; '.join(problems)}): "
-                "--mode=evaluate makes it anew"
+                "--mode=evaluate makes one of this"
             )
         return evaluated
 
@@ -271,8 +303,17 @@ class RunFolder:
         return None if origin is None else origin["iteration"]
 
     def _evaluation_origin(self) -> _EvaluationOrigin | None:
-        file = self.evaluation_origin_file
-        return read_json(file, _EvaluationOrigin) if file.exists() else None
+        file, numbers = self.evaluation_origin_file, self.evaluation_file
+        if not file.exists():
+            return None
+        origin = read_json(file, _EvaluationOrigin)
+        known = origin.get("digest")
+        if known is not None and numbers.exists() and digest(read_text(numbers)) != known:
+            raise RunFileError(
+                f"{numbers} is not the evaluation that {file.name} describes: --mode=evaluate "
+                "makes it anew"
+            )
+        return origin
 
     def kept_iteration(self) -> int | None:
         """The iteration whose weights count: the best by validation, else the newest; or None."""

@@ -5,7 +5,7 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import numpy as np
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.errors import RunError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# How TensorFlow, whose errors are no OSError, says the same.
-FULL_WORDS = tuple(os.strerror(number) for number in FULL)
+FULL = {
+    errno.ENOSPC: "disk full",
+    errno.EDQUOT: "this user's quota of the disk is full",
+    errno.EFBIG: "no file may be so large here (ulimit -f)",
+}
 BYTES_PER_NUMBER = 4
 MEGABYTE, GIGABYTE = 2**20, 2**30
 
@@ -25,18 +27,17 @@ def writing(path: Path, num_bytes: int) -> Iterator[None]:
     """Wraps what writes about so many bytes at a path.
 
     Raises:
-      RunError: if the disk is full, naming both.
+      RunError: if the disk is full, or takes no more of this user, naming both.
     """
     try:
         yield
     except Exception as error:
-        if not _is_disk_full(error):
+        if (number := _fullness(error)) is None:
             raise
-        free = shutil.disk_usage(_existing(path)).free
-        raise RunError(
-            f"disk full: {_size(num_bytes)} needed at {path}, {_size(free)} free; what was saved "
-            "before stands"
-        ) from error
+        needed = f"{_size(num_bytes)} needed at {path}"
+        if number == errno.ENOSPC:
+            needed += f", {_size(shutil.disk_usage(_existing(path)).free)} free"
+        raise RunError(f"{FULL[number]}: {needed}; what was saved before stands") from error
 
 
 @contextlib.contextmanager
@@ -53,7 +54,7 @@ def replacing(path: Path, num_bytes: int) -> Iterator[Path]:
         with writing(path, num_bytes):
             _remove(partial)
             yield partial
-            if path.is_dir():
+            if path.is_dir() and partial.is_dir():  # a file never takes a folder's place
                 _remove(path)
             partial.replace(path)
     except BaseException:
@@ -72,9 +73,9 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for fields, count in config.largest_arrays().items():
         if count * BYTES_PER_NUMBER > total:
-            fields = tuple(field for field in fields if getattr(config, field) is not None)
-            largest = max(fields, key=lambda field: np.max(getattr(config, field)))
-            others = "".join(f" or --{field}" for field in fields if field != largest)
+            made = _made(config, fields)
+            largest = max(made, key=lambda field: np.max(getattr(config, field)))
+            others = "".join(f" or --{field}" for field in made if field != largest)
             raise ConfigError(
                 largest,
                 getattr(config, largest),
@@ -86,16 +87,25 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        names = dict.fromkeys(f"--{name}" for fields in config.largest_arrays() for name in fields)
-        raise RunError(f"out of memory: lower {', '.join(names)}") from error
+        every = dict.fromkeys(name for names in config.largest_arrays() for name in names)
+        flags = (f"--{name}" for name in _made(config, every))
+        raise RunError(f"out of memory: lower {', '.join(flags)}") from error
 
 
-def _is_disk_full(error: Exception) -> bool:
+def _made(config: RunConfig, fields: Iterable[str]) -> list[str]:
+    """Those of the settings that the run's method has."""
+    return [field for field in fields if getattr(config, field) is not None]
+
+
+def _fullness(error: Exception) -> int | None:
+    """Which of `FULL` an error is, if any."""
     if isinstance(error, OSError):
-        return error.errno in FULL
+        return error.errno if error.errno in FULL else None
     import tensorflow as tf
 
-    return isinstance(error, tf.errors.OpError) and any(w in str(error) for w in FULL_WORDS)
+    # Whose errors are no OSError, but say the same.
+    words = str(error) if isinstance(error, tf.errors.OpError) else ""
+    return next((number for number in FULL if os.strerror(number) in words), None)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
