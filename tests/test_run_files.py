@@ -242,8 +242,12 @@ def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
         with pytest.raises(RunError, match="row 2 loss is 'low', but should be a valid number"):
             read()
     metrics.path.write_text("iteration,cost\n1,2\n")
-    with pytest.raises(RunError, match="row 1 loss is missing"):
+    with pytest.raises(RunError, match="metrics.csv has 0 columns loss, not 1"):
         metrics.table()
+    for text in ("{", "[]", "iteration"):
+        metrics.path.write_text(text)
+        with pytest.raises(RunError, match="metrics.csv has 0 columns .*, not 1"):
+            metrics.table()
     for cell in ("", "nan", "inf", "1.5", "-10", str(2**70)):
         metrics.path.write_text(WHOLE.replace("20", cell))
         for read in (metrics.table, lambda: metrics.column("loss")):
@@ -251,7 +255,7 @@ def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
                 read()
     metrics.path.write_text("iteration,loss,loss\n10,1.0,2.0\n")
     for read in (metrics.table, lambda: metrics.column("loss")):
-        with pytest.raises(RunError, match="has several columns loss"):
+        with pytest.raises(RunError, match="has 2 columns loss, not 1"):
             read()
 
 

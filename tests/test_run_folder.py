@@ -139,7 +139,7 @@ def test_a_folder_for_results_must_be_empty_or_our_own(tmp_path):
             pytest.fail("claimed")
     file = tmp_path / "file"
     file.write_text("text")
-    with pytest.raises(RunError, match="is a file, not a folder"):
+    with pytest.raises(RunError, match="is no folder"):
         with RunFolder(file).claimed_for("a"):
             pytest.fail("claimed")
 
@@ -174,7 +174,7 @@ def test_what_is_not_what_a_run_writes_there_is_refused(tmp_path, config, mode, 
 def test_a_link_to_nowhere_is_no_folder(capsys, in_empty_folder):
     (in_empty_folder / "run").symlink_to("nowhere")
     assert command(*MAML, "--output_dir=run") == 1
-    assert "--output_dir=run: is a file, not a folder" in capsys.readouterr().err
+    assert "--output_dir=run: is no folder" in capsys.readouterr().err
     assert (in_empty_folder / "run").is_symlink()
 
 

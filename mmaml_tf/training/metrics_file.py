@@ -97,7 +97,7 @@ class MetricsFile:
         """All rows; missing cells are NaN. Of a file that is empty or gone, none.
 
         Raises:
-          RunFileError: if one is not as a `Row` is.
+          RunFileError: if the header, or one of them, is not as a `Row` is.
         """
         rows = [row.model_dump() for row in self._rows()]
         table = pd.DataFrame(rows, columns=None if rows else [*Row.model_fields], dtype=float)
@@ -114,7 +114,10 @@ class MetricsFile:
         return [cell for cell in cells if cell is not None]
 
     def _rows(self) -> list[Row]:
-        return read_rows(self.path, Row) if self.exists() else []
+        if not self.exists():
+            return []
+        self._parsed(read_text(self.path))  # says what is no header, even where no row follows
+        return read_rows(self.path, Row)
 
 
 def _is_whole(row: dict[Any, Any]) -> bool:

@@ -212,7 +212,7 @@ class RunFolder:
     def _check_place(self) -> None:
         """Raises RunError for a file, and for what is inside another run, which may replace it."""
         if os.path.lexists(self.path) and not self.path.is_dir():
-            raise RunError(f"--output_dir={self.path}: is a file, not a folder")
+            raise RunError(f"--output_dir={self.path}: is no folder")
         place = Path(os.path.realpath(self.path))
         for part in (place, *place.parents):
             run = RunFolder(part.parent)
