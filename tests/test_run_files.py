@@ -1,13 +1,14 @@
 """The files of a run: what is wrong with one is said in a line, and nothing of it is lost."""
 
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmaml_tf.errors import RunError
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
-from mmaml_tf.reporting import evaluation
 from mmaml_tf.reporting.evaluation import (
     TaskResults,
     read_evaluation,
@@ -126,16 +127,22 @@ def test_an_evaluation_is_of_what_is_said_beside_it(tmp_path, monkeypatch):
         with pytest.raises(RunError, match="evaluation.csv is not the evaluation that"):
             reads()
     folder.evaluation_file.write_text(whole)
-    write, written = evaluation.write_atomically, []
+    calls = {"write_text": OSError(errno.ENOSPC, ""), "replace": KeyboardInterrupt()}
+    for name, error in calls.items():
+        with monkeypatch.context() as second:
+            made, call = [], getattr(Path, name)
 
-    def interrupted(path, text):
-        if written:
-            raise KeyboardInterrupt
-        written.append(write(path, text))
+            def fails(*arguments, made=made, call=call, error=error):
+                if made:
+                    raise error
+                made.append(call(*arguments))
 
-    monkeypatch.setattr(evaluation, "write_atomically", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_evaluation(folder, table.assign(mean=9.0), origin | dict(iteration=40))
+            second.setattr(Path, name, fails)
+            with pytest.raises((RunError, KeyboardInterrupt)):
+                write_evaluation(folder, table.assign(mean=9.0), origin | dict(iteration=40))
+        if name == "write_text":  # the disk is full: what was there is there
+            assert folder.evaluated_iteration() == 30
+            assert folder.evaluation_file.read_text() == whole
     with pytest.raises(RunError, match="evaluation.csv is not the evaluation that"):
         folder.evaluated_iteration()
 

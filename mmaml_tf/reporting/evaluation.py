@@ -15,8 +15,9 @@ from mmaml_tf.config import LIMIT, MAX_STEPS
 from mmaml_tf.learners.losses import TaskLoss
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.tasks import TaskBatch
-from mmaml_tf.training.run_files import RunFileError, digest, read_rows, write_atomically
+from mmaml_tf.training.run_files import RunFileError, digest, read_rows
 from mmaml_tf.training.run_folder import RunFolder
+from mmaml_tf.training.storage import replacing
 
 # The step of rows that say what a modulated learner does before its modulation.
 BEFORE_MODULATION = -1
@@ -141,12 +142,19 @@ def read_evaluation(file: Path) -> pd.DataFrame:
 def write_evaluation(folder: RunFolder, table: pd.DataFrame, origin: dict[str, Any]) -> None:
     """Writes evaluation.csv, where what diverged is nan, and evaluation.json: where it comes from.
 
-    The latter is first, with a digest, so that no numbers pass for those that it describes.
+    The latter has a digest, so that no other numbers pass for those that it describes.
+
+    Raises:
+      RunError: if the disk is full; what was there stays.
     """
     text = table.to_csv(index=False, na_rep="nan")
     described = json.dumps(origin | {"digest": digest(text)}, indent=1)
-    write_atomically(folder.evaluation_origin_file, described + "\n")
-    write_atomically(folder.evaluation_file, text)
+    with (
+        replacing(folder.evaluation_file, len(text)) as numbers,
+        replacing(folder.evaluation_origin_file, len(described)) as source,
+    ):
+        numbers.write_text(text)
+        source.write_text(described + "\n")
 
 
 def step_name(step: int) -> str:
