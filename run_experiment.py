@@ -87,7 +87,7 @@ def use_trained() -> None:
     ]
     wanted = config
     if not problems:
-        wanted = replace(config, **given(registration.config_type))
+        wanted = replace(config, **given(registration.config_type, config.method))
         may_change = config.EVALUATION if FLAGS.mode == "evaluate" else config.EXPORT
         problems = config.differences(wanted, allowed=may_change)
     if problems:

@@ -258,18 +258,19 @@ def refuse_ignored() -> None:
             raise ConfigError(name, FLAGS[name].value, f"goes with --mode={modes}")
 
 
-def given(config_type: type[RunConfig]) -> dict[str, Any]:
+def given(config_type: type[RunConfig], method: str) -> dict[str, Any]:
     """The settings made on the command line, by config field name.
 
     Args:
       config_type: of the run.
+      method: of the run.
 
     Raises:
       ConfigError: if one was made that these runs do not have, or that says how to train a method
         that is not trained.
     """
-    method = methods.of(config_type.KIND).get(FLAGS.method)
-    ignored = () if method is None or method.is_trained else config_type.TRAINING
+    known = methods.of(config_type.KIND).get(method)
+    ignored = () if known is None or known.is_trained else config_type.TRAINING
     allowed = {field.name for field in dataclasses.fields(config_type)}
     made = {name: FLAGS[name].value for name in sorted(_settings) if FLAGS[name].present}
     for name, value in made.items():
@@ -277,5 +278,5 @@ def given(config_type: type[RunConfig]) -> dict[str, Any]:
             whose = f"--domain={FLAGS.domain}" if FLAGS.domain else "this run's domain"
             raise ConfigError(name, value, f"not a setting of {whose}")
         if name in ignored:
-            raise ConfigError(name, value, f"--method={FLAGS.method} is not trained; drop it")
+            raise ConfigError(name, value, f"--method={method} is not trained; drop it")
     return made

@@ -28,7 +28,7 @@ def config(domain: str, method: str, preset: str) -> ImageSetsConfig:
     Raises:
       ConfigError: naming the flag, its value and what is allowed.
     """
-    chosen = common.given(ImageSetsConfig)
+    chosen = common.given(ImageSetsConfig, method)
     shaping = {name: chosen[name] for name in SHAPING if name in chosen}
     settings = paper_settings(method, chosen.get("image_sets", ()), **shaping)
     if preset == "quick":

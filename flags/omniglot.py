@@ -23,7 +23,7 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
     Raises:
       ConfigError: naming the flag, its value and what is allowed.
     """
-    chosen = common.given(OmniglotConfig)
+    chosen = common.given(OmniglotConfig, method)
     shaping = {name: chosen[name] for name in SHAPING if name in chosen}
     settings = paper_settings(method, **shaping)
     if preset == "quick":

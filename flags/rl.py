@@ -59,7 +59,7 @@ def config(
     settings = paper_settings(domain, method, modes, own(method)) | dict(reward=rewards[0])
     if preset == "quick":
         settings = RlConfig.changed(settings, QUICK)
-    settings |= common.given(RlConfig)
+    settings |= common.given(RlConfig, method)
     if settings["reward"] not in rewards:
         known = ", ".join(reward for reward in rewards if reward) or "one reward"
         raise ConfigError("reward", settings["reward"], f"--domain={domain} has {known}")

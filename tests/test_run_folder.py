@@ -220,7 +220,7 @@ def test_results_over_a_users_files_are_refused_before_the_work(capsys, in_empty
         out, err = capsys.readouterr()
         assert name in err and "evaluating" not in out
         assert command(*arguments, f"--output_dir=theirs/{name}") == 1
-        assert "is a file" in capsys.readouterr().err
+        assert "is no folder" in capsys.readouterr().err
         assert theirs.read_text() == "years of work"
         theirs.unlink()
 
