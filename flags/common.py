@@ -10,7 +10,7 @@ from absl import flags as absl_flags
 from mmaml_tf import methods
 from mmaml_tf.config import ConfigError, RunConfig
 from mmaml_tf.few_shot.config import LR_SCHEDULES
-from mmaml_tf.learners.options import HEAD_INITIALIZERS, INNER_OPTIMIZERS
+from mmaml_tf.learners.options import DECAYS, HEAD_INITIALIZERS, INNER_OPTIMIZERS
 
 MODES = ("train", "evaluate", "export", "report")
 PRESETS = ("paper", "quick")
@@ -210,6 +210,16 @@ settings(
     absl_flags.DEFINE_integer("inner_batch_size", None, "Points or images of reptile's steps."),
     absl_flags.DEFINE_integer(
         "eval_batch_size", None, "Points or images of reptile's steps at evaluation."
+    ),
+    absl_flags.DEFINE_integer(
+        "network_steps", None, "parameter_average: of each of the networks that it is of."
+    ),
+    absl_flags.DEFINE_float("network_lr", None, "parameter_average: the rate of those steps."),
+    absl_flags.DEFINE_float(
+        "weight_decay", None, "parameter_average: of its networks; 0 for none."
+    ),
+    absl_flags.DEFINE_enum(
+        "decay_to", None, DECAYS, "parameter_average: zero, or the mean of the networks before."
     ),
     absl_flags.DEFINE_integer("width", None, "Of in_context's tokens."),
     absl_flags.DEFINE_integer("depth", None, "Blocks of in_context's transformer."),

@@ -35,6 +35,7 @@ _NAMES = {
     "Context": "learners.context",
     "MAMLPlusPlus": "learners.maml_plus_plus",
     "Reptile": "learners.reptile",
+    "ParameterAverage": "learners.parameter_average",
     "ProtoNet": "learners.protonet",
     "MatchingNetworks": "learners.matching",
     "InContext": "learners.in_context",

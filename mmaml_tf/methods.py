@@ -58,6 +58,7 @@ _SUPERVISED = tuple(
         "nearest_neighbour",
         "maml_plus_plus",
         "reptile",
+        "parameter_average",
         "protonet",
         "matching",
         "in_context",

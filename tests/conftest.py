@@ -30,3 +30,10 @@ def float64():
         keras.config.set_dtype_policy(name)
         if name == "float64":
             yield
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path, monkeypatch):
+    """Where relative paths lead to."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

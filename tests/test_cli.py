@@ -20,10 +20,7 @@ BASE = ["--domain=regression_2mode", *tiny_flags()]
 MAML = ["--domain=regression_2mode", *tiny_flags("maml")]
 
 
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 @pytest.fixture(scope="module")

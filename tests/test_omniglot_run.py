@@ -33,10 +33,9 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
+def in_empty_folder(in_empty_folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(in_empty_folder / "cache"))
+    return in_empty_folder
 
 
 def base(data_dir, method="mumomaml"):

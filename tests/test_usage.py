@@ -14,12 +14,6 @@ BASE = ["--domain=regression_2mode", *tiny_flags()]
 MAML = ["--domain=regression_2mode", *tiny_flags("maml")]
 
 
-@pytest.fixture
-def in_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -3,7 +3,7 @@
 import dataclasses
 
 from mmaml_tf.config import RunConfig
-from mmaml_tf.learners.options import HEAD_INITIALIZERS, INNER_OPTIMIZERS
+from mmaml_tf.learners.options import DECAYS, HEAD_INITIALIZERS, INNER_OPTIMIZERS
 
 # The same in all supervised domains.
 DEFAULTS = dict(
@@ -24,6 +24,10 @@ DEFAULTS = dict(
     norm_per_step=True,
     inner_optimizer="adam",
     inner_batch_size=10,
+    network_steps=5_000,
+    network_lr=0.003,
+    weight_decay=None,
+    decay_to="zero",
     width=64,
     depth=4,
     heads=4,
@@ -54,6 +58,8 @@ class FewShotConfig(RunConfig):
       inner_optimizer: of Reptile's inner steps, by name.
       inner_batch_size: points (images) of each of its steps.
       eval_batch_size: of each of its steps at evaluation; None for as many.
+      network_steps, network_lr, weight_decay, decay_to: of the networks whose average is taken
+        (`learners.parameter_average`).
       width, depth, heads: of a transformer: of its tokens, how many blocks, of each attention.
       cosine_scale: where the factor on matching networks' cosines starts; None for none.
       context_size: numbers (or channels of an image) that a context vector appends to an input.
@@ -78,6 +84,10 @@ class FewShotConfig(RunConfig):
     inner_optimizer: str | None = None
     inner_batch_size: int | None = None
     eval_batch_size: int | None = None
+    network_steps: int | None = None
+    network_lr: float | None = None
+    weight_decay: float | None = None
+    decay_to: str | None = None
     width: int | None = None
     depth: int | None = None
     heads: int | None = None
@@ -99,12 +109,14 @@ class FewShotConfig(RunConfig):
             "norm_per_step",
         ),
         "mini_batches": ("inner_optimizer", "inner_batch_size"),
+        "own_training": ("network_steps", "network_lr", "decay_to"),
         "transformer": ("width", "depth", "heads"),
         "cosines": (),
     }
     OPTIONAL = {
         "inner_loop": ("inner_clip_norm", "inner_clip_value", "eval_steps"),
         "mini_batches": ("eval_batch_size",),
+        "own_training": ("weight_decay",),
         "cosines": ("cosine_scale",),
     }
     ADDED = {"head_initializer": "glorot_uniform"}
@@ -125,7 +137,7 @@ class FewShotConfig(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("meta_lr")
-        self.require_limits("meta_clip_norm", "meta_clip_value", "cosine_scale")
+        self.require_limits("meta_clip_norm", "meta_clip_value", "cosine_scale", "weight_decay")
         self.require_one_of("lr_schedule", LR_SCHEDULES)
         for field in ("num_shots", "num_queries", "eval_queries"):
             self.require_at_least(field, 1)
@@ -133,11 +145,15 @@ class FewShotConfig(RunConfig):
             self.require_one_of("head_initializer", HEAD_INITIALIZERS)
         if self.inner_optimizer is not None:
             self.require_one_of("inner_optimizer", INNER_OPTIMIZERS)
+        if self.decay_to is not None:
+            self.require_one_of("decay_to", DECAYS)
+        if self.network_lr is not None:
+            self.require_positive("network_lr")
         for field in ("multi_step_iterations", "first_order_iterations"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 0)
         batches = ("inner_batch_size", "eval_batch_size")
-        for field in ("context_size", "eval_shots", *batches, "width", "heads"):
+        for field in ("context_size", "eval_shots", *batches, "network_steps", "width", "heads"):
             if getattr(self, field) is not None:
                 self.require_at_least(field, 1)
         if self.eval_steps is not None:

@@ -20,16 +20,17 @@ def mini_batches(
     """
     size = min(batch_size, number) if isinstance(number, int) else tf.minimum(batch_size, number)
     passes = -(-num_steps * size // number)
-    # An argsort, as XLA has no shuffle; a named generator, as "auto" is another one there.
+    # An argsort, as XLA has no shuffle. (It draws other numbers.)
     keys = tf.random.stateless_uniform([passes, number], [tf.cast(seed, tf.int32), 0], alg="philox")
     order = tf.reshape(tf.argsort(keys, stable=True), [-1])
     return tf.reshape(order[: num_steps * size], [num_steps, size])
 
 
 def adam_directions(
-    gradients: list[WeightGradient], moments: list[list[tf.Tensor]] | None, step: int
+    gradients: list[WeightGradient], moments: list[list[tf.Tensor]] | None, step: int | tf.Tensor
 ) -> tuple[list[WeightGradient], list[list[tf.Tensor]]]:
-    """Adam's directions with beta_1 = 0, g / (sqrt(v) + epsilon), and the sums that give v."""
+    """Adam's directions with beta_1 = 0, g / (sqrt(v) + epsilon), and the sums that give v; `step`
+    counts from 1, a float if it is a tensor."""
     if moments is None:
         moments = [[tf.zeros_like(part) for part in g.parts] for g in gradients]
     scaled, kept = [], []

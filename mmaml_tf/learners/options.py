@@ -16,6 +16,8 @@ TASK_BATCHINGS = ("auto", "map", "batched")
 BN_STATISTICS = ("transductive", "support")
 # Of the heads that make tau of a task's embedding: at random, or so that they change nothing.
 HEAD_INITIALIZERS = ("glorot_uniform", "zeros")
+# Where weight decay draws the networks whose average is taken: to zero, or to those before them.
+DECAYS = ("zero", "mean")
 
 
 def require_at_least(name: str, value: Any, minimum: float, kind: Any = numbers.Real) -> None:

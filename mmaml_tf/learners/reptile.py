@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mmaml_tf.layers.fast_weights import Fast, TaskWeights
+from mmaml_tf.layers.fast_weights import Fast
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.inner_loop import norm_clip_factor
@@ -108,7 +108,7 @@ class Reptile(GradientBased):
     ) -> tuple[tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
         """Losses of all points after and before the steps, and theta - mean theta' as gradient."""
         batch = self.fitted(batch)
-        points = batch.points()
+        points, theta = batch.points(), self.network.model.trainable_variables
 
         def led_to(points: Examples) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             trajectory, before = self.trajectory(
@@ -120,7 +120,8 @@ class Reptile(GradientBased):
             )
             outputs, _ = self.network.forward(points.x, trajectory[-1])
             after = self.task_loss(points.y, outputs)
-            return after, after if before is None else before, _flat(trajectory[-1])
+            ends = self.network.in_order(trajectory[-1])
+            return after, after if before is None else before, ends
 
         if self.map_tasks:
             dtype = self.network.compute_dtype
@@ -129,20 +130,12 @@ class Reptile(GradientBased):
                     lambda part: part[0], led_to(Examples(*(part[None] for part in one)))
                 ),
                 points,
-                fn_output_signature=(dtype, dtype, [dtype] * len(_flat(self.network.prior()))),
+                fn_output_signature=(dtype, dtype, [dtype] * len(theta)),
             )
         else:
             after, before, ends = led_to(points)
-        # The network's order of weights is its layers', theta's is the model's.
-        moves = {
-            id(variable): variable - tf.reduce_mean(end, 0)
-            for variable, end in zip(self._in_order(), ends, strict=True)
-        }
-        return after, before, [[moves[id(v)] for v in group] for group in self.parameter_groups()]
-
-    def _in_order(self) -> list[keras.Variable]:
-        layers = self.network.plan.layers
-        return [variable for layer in layers for variable in layer.trainable_variables]
+        pairs = zip(theta, ends, strict=True)
+        return after, before, [[start - tf.reduce_mean(end, 0) for start, end in pairs]]
 
     def trajectory(
         self,
@@ -175,7 +168,3 @@ class Reptile(GradientBased):
             trajectory.append(fast)
             first_losses = losses if first_losses is None else first_losses
         return trajectory, first_losses
-
-
-def _flat(fast: list[TaskWeights]) -> list[tf.Tensor]:
-    return [part for weights in fast for part in weights.parts]

@@ -153,6 +153,15 @@ class TaskNetwork(keras.layers.Layer):
             for form, layer in zip(self._forms(rows_seen), self.plan.layers, strict=True)
         ]
 
+    def in_order(self, fast: Fast) -> list[tf.Tensor]:
+        """Fast weights, multiplied out, in the order of the model's variables: [tasks, ...]."""
+        parts = {
+            id(variable): part
+            for layer, weights in zip(self.plan.layers, fast, strict=True)
+            for variable, part in zip(layer.trainable_variables, weights.parts, strict=True)
+        }
+        return [parts[id(variable)] for variable in self.model.trainable_variables]
+
     def _forms(self, rows_seen: int | None) -> list[type[FactoredWeights] | type[TaskWeights]]:
         """The fast-weight form of each layer."""
         forms: list[type[FactoredWeights] | type[TaskWeights]] = []
