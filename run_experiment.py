@@ -7,6 +7,7 @@ the run folder's config.json has them all.
 """
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def report_on_runs() -> None:
     if FLAGS.runs is not None:
         if FLAGS.domain is not None:
             raise ConfigError("domain", FLAGS.domain, "--runs names the runs already; drop one")
-        paths = [Path(path) for path in FLAGS.runs]
+        paths = FLAGS.runs
     else:
         registry.find(FLAGS.domain)
         evaluated = Path("runs", FLAGS.domain).glob("*/*/evaluation.csv")
@@ -160,6 +161,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status; a user's error is one line, no traceback."""
     logging.set_verbosity(logging.WARNING)
     logging.get_absl_handler().setFormatter(None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where it has no letter for ±
     try:
         argv = sys.argv if argv is None else argv
         if {"-h", "-help", "--help", "--helpfull"} & set(argv):
@@ -173,7 +177,8 @@ def main(argv: list[str] | None = None) -> int:
             raise absl_flags.Error(f"{rest[1]}: arguments are given as --flag=value")
         refuse_ignored()
         if FLAGS.mode != "train" and (own := cluster.from_environment()) and own.index > 0:
-            return 0  # the first worker does that alone
+            print(f"--mode={FLAGS.mode} is the first worker's; TF_CONFIG says this is not it")
+            return 0
         with quiet_start(), no_collections():
             import tensorflow as tf
 

@@ -3,7 +3,7 @@
     python benchmarks/image_sets.py --image_sets=miniimagenet.zip [--method=maml] [--num_shots=1]
 
 The first run decodes the images; any further one loads the cache that it wrote. Draws and steps
-take turns, on one core (`taskset -c 0`) or all; lines are medians.
+take turns, on one core (`taskset -c 0`) or all, and are medians.
 """
 
 import argparse
@@ -17,15 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import tensorflow as tf
 
-from data.image_tasks import ImageSetTasks
+import registry
 from flags.image_sets_config import ImageSetsConfig, paper_settings
-from mmaml_tf.classification.domain import ClassificationDomain
 
 
-def seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[..., object], *arguments: object) -> float:
     """That a call takes."""
     began = time.perf_counter()
-    work()
+    work(*arguments)
     return time.perf_counter() - began
 
 
@@ -39,25 +38,24 @@ def main() -> None:
     parser.add_argument("--num_shots", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
     paths = tuple(options.image_sets.split(","))
     settings = paper_settings(options.method, paths, options.num_ways, options.num_shots)
     config = ImageSetsConfig(**(settings | dict(image_size=options.image_size)))
-    images = config.num_shots + max(config.num_queries, config.eval_queries)
     began = time.perf_counter()
-    tasks = ImageSetTasks.load(
-        paths, config.image_size, config.split_seed, config.num_ways, images, config.rotated_sets
-    )
+    domain = registry.find("image_sets").build(config)
     print(f"reading: {time.perf_counter() - began:.1f} s", flush=True)
-    domain = ClassificationDomain(config, tasks)
     learner = domain.build_learner()
-    draw, step = tf.function(domain.training_tasks), tf.function(learner.train_step)
+    draw, compiled = tf.function(domain.training_tasks), tf.function(learner.train_step)
     batch = draw(tf.constant(0))
-    print(f"first meta-step: {seconds(lambda: float(step(batch)['loss'])):.1f} s", flush=True)
+
+    def step() -> float:
+        return float(compiled(batch)["loss"])  # waits for it
+
+    print(f"first meta-step: {seconds(step):.1f} s", flush=True)
     draws, steps = [], []
     for number in range(1, options.rounds + 1):
-        draws.append(seconds(lambda: draw(tf.constant(number))))  # noqa: B023
-        steps.append(seconds(lambda: float(step(batch)["loss"])))
+        draws.append(seconds(draw, tf.constant(number)))
+        steps.append(seconds(step))
     drawn, stepped = statistics.median(draws), statistics.median(steps)
     print(f"drawing a meta-batch of {config.meta_batch_size} tasks: {1e3 * drawn:.2f} ms")
     print(f"meta-step: {1e3 * stepped:.0f} ms; drawing takes {100 * drawn / stepped:.1f}% of that")

@@ -91,9 +91,8 @@ DOMAINS: dict[str, Reinforcement] = {
     "maml_cheetah_direction": Reinforcement(
         "mmaml_tf/HalfCheetahDirection-v0",
         GOALS["maml_cheetah_direction"],
-        dict(max_kl=0.02) | WHOLE,
-        # The authors' released policy is that after 100.
-        FINE_TUNED | {"maml": dict(iterations=100)},
+        dict(max_kl=0.02, iterations=100) | WHOLE,  # when the authors' released policy was saved
+        FINE_TUNED,
     ),
     "maml_ant_velocity": Reinforcement(
         "mmaml_tf/AntVelocity-v0", GOALS["maml_ant_velocity"], WHOLE, FINE_TUNED

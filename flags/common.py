@@ -64,6 +64,8 @@ def local_path(argument: str) -> str:
     """
     if not argument.strip():
         raise ValueError("is empty: name a folder")
+    if not argument.isprintable() or argument != argument.encode(errors="replace").decode():
+        raise ValueError("holds what is no text (UTF-8): give the folder another name")
     if "://" in argument:
         raise ValueError("is not on this machine: give a local folder (or mount it)")
     path = os.path.expanduser(argument)

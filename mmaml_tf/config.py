@@ -92,7 +92,7 @@ class RunConfig:
     DROPPED: ClassVar[dict[str, Any]] = {}
     # Settings that earlier versions had not, with what they did.
     ADDED: ClassVar[dict[str, Any]] = {}
-    # What all that train have a choice of, and nothing for a method that does not train.
+    # How long and with what a method trains: refused for one that is not trained.
     TRAINING: ClassVar[tuple[str, ...]] = ("meta_batch_size", *UNTRAINED)
     # What an evaluation may change.
     EVALUATION: ClassVar[tuple[str, ...]] = ("eval_tasks", "eval_seed")

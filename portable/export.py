@@ -44,7 +44,7 @@ def export(run: RunFolder, target: StepFolder, log_every: int | None = None) -> 
         raise RunError(f"{run.path} trains in a simulator: only supervised runs can be exported")
     learner = domain.build_learner()
     learner.map_tasks = False  # one task after the other is for a CPU's cores
-    iteration = Checkpoints(run.checkpoints, learner).restore()
+    iteration = Checkpoints(run.checkpoints, learner).restore(sets_aside=False)
     if iteration is None or iteration + config.log_every > config.iterations:
         raise RunError(f"{run.path} has nothing to train: {iteration} of {config.iterations}")
     validation = domain.validation(learner)

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
+from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
 from mmaml_tf.training import provenance
 from mmaml_tf.training.best_checkpoint import BestCheckpoint
@@ -48,6 +49,12 @@ class _Progress(TypedDict):
     starts: list[dict[str, Any]]
 
 
+class _Starts(TypedDict):
+    """What is taken of `_Progress.starts`: those that got somewhere."""
+
+    starts: list[provenance.Start]
+
+
 def take_back(run: RunFolder, source: StepFolder) -> int:
     """Adds metrics, checkpoints and provenance to the run; returns the iteration that it is at.
 
@@ -65,7 +72,7 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
     if numbers != sorted(set(numbers)):
         raise RunFileError(f"{source.progress}: rows' iterations do not ascend")
     trained = [entry for entry in progress["starts"] if "seconds" in entry]
-    validated(source.progress, trained, list[provenance.Start])
+    validated(source.progress, dict(starts=trained), _Starts)
     config, registration = held_run(run)
     learner = registration.build(config).build_learner()
     with run.locked():
@@ -80,9 +87,12 @@ def take_back(run: RunFolder, source: StepFolder) -> int:
             raise RunError(f"{source.path} did not go on from {run.path}: {'; '.join(problems)}")
         state = _arrays(source, source.state, learner)
         best = _arrays(source, source.best, learner) if source.best.exists() else None
+        for file, arrays in ((source.state, state), (source.best, best)):
+            _require_reached(file, arrays, numbers[1:], config.iterations, learner)
         scores = [row["recent"] for row in progress["rows"] if "recent" in row]
         if best is not None and not (scores and described["score"]):
             raise RunFileError(f"{source.progress} has no scores, which {source.best} needs")
+        checkpoints.restore()  # sets damaged ones aside, whose iterations may come again
         if best is not None:
             assign(learner, best)
             BestCheckpoint(run.best_checkpoint, learner).offer(max(scores))
@@ -106,9 +116,28 @@ def _arrays(source: StepFolder, file: Path, learner: keras.Model) -> dict[int, n
     wanted = {index: tuple(v.shape) for index, v in enumerate(state_variables(learner))}
     if {index: array.shape for index, array in arrays.items()} != wanted:
         raise RunFileError(f"{file} is of another network")
-    if not all(np.all(np.isfinite(array)) for array in arrays.values()):
-        raise RunFileError(f"{file}: its weights are not all finite")
+    for index, variable in enumerate(state_variables(learner)):
+        array = arrays[index]
+        is_number = array.dtype.kind in "fiub"
+        if not is_number or not np.all(np.isfinite(array.astype(variable.dtype))):
+            raise RunFileError(f"{file}: its weights are not all finite numbers")
     return arrays
+
+
+def _require_reached(
+    file: Path,
+    arrays: dict[int, np.ndarray] | None,
+    logged: list[int],
+    iterations: int,
+    learner: keras.Model,
+) -> None:
+    """Raises RunFileError unless a state is of an iteration that progress.json has, and the run."""
+    if arrays is None:
+        return
+    places = {id(variable): place for place, variable in enumerate(state_variables(learner))}
+    reached = arrays[places[id(learner.optimizer.iterations)]]
+    if reached not in logged or reached > iterations:
+        raise RunFileError(f"{file} is of iteration {reached}, which is none that was logged")
 
 
 def assign(learner: keras.Model, values: dict[int, np.ndarray]) -> None:
@@ -131,7 +160,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         iteration = take_back(RunFolder(arguments.run), StepFolder(arguments.folder))
-    except (RunError, OSError) as error:
+    except (ConfigError, RunError, OSError) as error:
         print(f"take_back: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.run} is at iteration {iteration}")

@@ -12,7 +12,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
-from tests.runs import command, tiny_domain, tiny_flags
+from tests.runs import command, start_command, tiny_domain, tiny_flags
 from tools import model_card, pack, regenerate
 
 BASE = ["--domain=regression_2mode", *tiny_flags()]
@@ -205,12 +205,109 @@ def test_packing_again_deletes_no_file_of_a_users(in_empty_folder, copied, pack_
     assert notes.read_text() == "years of work"
 
 
+def test_fewer_iterations_do_not_replace_more(in_empty_folder, copied, pack_here):
+    copied()
+    packed = pack_here("run")
+    run = RunFolder("run")
+    run.metrics.truncate(5)
+    run.metrics.append(dict(iteration=5, loss=1.0))
+    before = {path: path.read_bytes() for path in packed.rglob("*") if path.is_file()}
+    for record in (False, True):
+        with pytest.raises(RunError, match="maml-seed0 is of 10 iterations, this of 5: --force"):
+            pack_here("run", record=record)
+    notes = packed / "checkpoints" / "notes.txt"
+    notes.write_text("years of work")
+    with pytest.raises(RunError, match="holds checkpoints/notes.txt, too: move that away"):
+        pack_here("run", force=True)
+    notes.unlink()
+    assert before == {path: path.read_bytes() for path in packed.rglob("*") if path.is_file()}
+    pack_here("run", force=True)
+
+
+def test_a_record_is_of_the_runs_own_evaluation(in_empty_folder, copied, pack_here):
+    copied()
+    assert command(*MAML, "--inner_lr=0.5", "--output_dir=other") == 0
+    for name in ("evaluation.csv", "evaluation.json"):
+        shutil.copy(f"other/{name}", "run")
+    with pytest.raises(RunError, match="is of another run .inner_lr is 0.01, not 0.5"):
+        pack_here("run", record=True)
+    assert not (in_empty_folder / "results").exists()
+
+
+def test_a_run_whose_folder_has_an_equals_sign_is_packed(in_empty_folder, copied, monkeypatch):
+    packed = []
+    monkeypatch.setattr(pack, "_packed", lambda path, name, _: packed.append((path, name)))
+    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
+    copied(path="lr=0.1")
+    for argument, wanted in (
+        ("lr=0.1", ("lr=0.1", "")),
+        ("lr=0.1=slow", ("lr=0.1", "slow")),
+        ("lr=slow", ("lr", "slow")),
+        ("lr", ("lr", "")),
+    ):
+        monkeypatch.setattr("sys.argv", ["pack.py", argument])
+        with pytest.raises(AttributeError):  # of what was not packed
+            pack.main()
+        assert packed.pop() == wanted
+
+
+def test_notes_in_a_saved_model_stay(in_empty_folder, copied):
+    copied()
+    model = RunFolder("run").saved_model
+    (model / "NOTES.md").write_text("mine")
+    (model / "more").mkdir()
+    (model / "more" / "file").write_text("mine")
+    (model / "saved_model.pb").write_bytes(b"old")
+    assert command("--mode=export", "--output_dir=run") == 0
+    assert (model / "NOTES.md").read_text() == (model / "more" / "file").read_text() == "mine"
+    assert (model / "saved_model.pb").read_bytes() != b"old"
+
+
+def test_a_finished_run_whose_last_row_was_cut_can_be_used(in_empty_folder, copied):
+    copied()
+    run = RunFolder("run")
+    text = run.metrics.path.read_text()
+    run.metrics.path.write_text(text[:-5].rpartition(",")[0])
+    assert command(*MAML, "--iterations=10", "--output_dir=run") == 0
+    assert command("--mode=evaluate", "--output_dir=run") == 0
+
+
+def test_a_tilde_within_a_path_is_a_folders_name(in_empty_folder, copied, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(in_empty_folder / "home"))
+    copied(path="~/run")
+    assert command("--mode=report", "--runs=./~/run", "--output_dir=report") == 0
+    assert "| maml |" in capsys.readouterr().out
+
+
+def test_a_file_where_the_best_checkpoint_goes_is_said(copied, capsys):
+    copied()
+    best = RunFolder("run").best_checkpoint
+    best.write_text("mine")
+    assert command("--mode=evaluate", "--output_dir=run") == 1
+    assert "checkpoints/best is no folder, as a run writes one" in capsys.readouterr().err
+    assert best.read_text() == "mine"
+
+
+def test_output_without_the_letters_for_it(in_empty_folder, copied, monkeypatch):
+    copied()
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = start_command("--mode=evaluate", "--output_dir=run", cwd=in_empty_folder)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert " ? " in out  # for ±
+
+
 def test_a_record_replaces_no_other_and_no_weights(in_empty_folder, copied, pack_here):
     copied()
     packed = pack_here("run")
     with pytest.raises(RunError, match="maml-seed0 has weights, which a record has not"):
         pack_here("run", record=True)
     assert (packed / "checkpoints").exists()
+    evaluation = RunFolder("run").evaluation_file
+    evaluation.rename("aside")
+    with pytest.raises(RunError, match="run was not evaluated"):
+        pack_here("run", record=True, force=True)
+    (in_empty_folder / "aside").rename(evaluation)
     pack_here("run", record=True, force=True)
     assert not (packed / "checkpoints").exists()
     pack_here("run", record=True)  # the same again
@@ -299,11 +396,13 @@ def test_a_run_that_lost_its_metrics_is_evaluated_all_the_same(
     assert (run.figures / "training.png").read_bytes() == drawn
     assert command("--mode=report", "--runs=run", "--output_dir=report") == 0
     assert "| maml | 0 | 10 | 10 |" in capsys.readouterr().out
-    with pytest.raises(RunError, match="metrics.csv has no rows: a packed run says how"):
+    with pytest.raises(RunError, match="metrics.csv has no rows: it says how"):
         pack_here("run")
 
 
-@pytest.mark.parametrize("setting", ["iterations", "meta_lr", "meta_batch_size", "log_every"])
+@pytest.mark.parametrize(
+    "setting", ["iterations", "meta_lr", "meta_batch_size", "log_every", "num_queries"]
+)
 def test_how_to_train_is_no_setting_of_what_is_not_trained(capsys, in_empty_folder, setting):
     flags = ["--domain=regression_2mode", *tiny_flags("random"), f"--{setting}=4"]
     assert command(*flags) == 2

@@ -84,12 +84,14 @@ def test_malformed_tf_config_is_one_line_of_the_command(monkeypatch, tmp_path, c
     assert not list(tmp_path.iterdir())
 
 
-def test_only_the_first_worker_evaluates_exports_and_reports(monkeypatch, tmp_path):
+def test_only_the_first_worker_evaluates_exports_and_reports(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--domain=regression_2mode", "--method=maml"]
     for mode in ("evaluate", "export"):
         monkeypatch.setenv("TF_CONFIG", tf_config(index=1))
+        capsys.readouterr()
         assert command(*arguments, f"--mode={mode}") == 0
+        assert f"--mode={mode} is the first worker's" in capsys.readouterr().out
         monkeypatch.setenv("TF_CONFIG", tf_config(index=0))
         assert command(*arguments, f"--mode={mode}") == 1  # there is none
 

@@ -71,6 +71,24 @@ def test_embeddings_that_are_all_the_same_are_drawn():
     assert all(np.isfinite(part.get_offsets()).all() for part in drawn.axes[0].collections)
 
 
+def test_embeddings_that_are_not_finite_are_left_out():
+    embeddings, labels = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    embeddings[3] = np.inf
+    drawn = figures.embedding_map(embeddings, labels, ("a", "b"))
+    assert [len(part.get_offsets()) for part in drawn.axes[0].collections] == [10, 9]
+    figures.embedding_map(embeddings * np.nan, labels, ("a", "b"))
+
+
+def test_curves_of_trainings_that_diverged_are_drawn(tmp_path):
+    lost = pd.DataFrame({"iteration": [10, 20], "loss": [np.nan, np.nan]})
+    drawn = figures.training_curves("training", {"a": [lost, lost]}, "loss", "loss", "log")
+    figures.save(drawn["training"], tmp_path / "training.png")
+    assert figures.training_curves("training", {"a": [lost]}, "return_after", "return") == {}
+    keys = dict(step=[0, 1], mode="all", metric="mse", num_tasks=4, num_seeds=2)
+    table = pd.DataFrame(keys | dict(mean=np.nan, ci95=np.nan))
+    figures.save(figures.adaptation_curves({"a": table}, "mse", "log"), tmp_path / "steps.png")
+
+
 def test_embeddings_have_the_colour_of_their_mode(monkeypatch):
     class AsTheyAre:
         def __init__(self, **settings):

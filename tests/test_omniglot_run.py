@@ -255,9 +255,38 @@ def test_best_checkpoint_keeps_the_highest_score(tmp_path):
     learner.optimizer.iterations.assign(5)
     for text in ('{"iteration": 1, "score": Infinity}', "{", '{"iteration": -1, "score": 0.8}'):
         best.score_file.write_text(text)
-        with pytest.raises(RunError, match="score.json.* It says how good the checkpoint"):
+        with pytest.raises(RunError, match="score.json.* It is the score of the best checkpoint"):
             best.offer(0.9)
         assert best.restore() == 1 and best.score_file.read_text() == text
+
+
+def test_a_best_checkpoint_without_its_score_is_not_replaced(tmp_path):
+    """Files of a run that were put back from copies of different moments."""
+    learner = tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)])
+    learner.compile("sgd")
+    learner.optimizer.build(learner.trainable_variables)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "ckpt-7.index").write_bytes(b"")  # how far the run is
+    best = BestCheckpoint(tmp_path / "run" / "best", learner)
+    for iteration in (3, 5):
+        learner.optimizer.iterations.assign(iteration)
+        best.offer(float(iteration))
+    kept = best.score_file.read_text()
+    best.score_file.write_text('{"iteration": 900, "score": 1000000.0}')
+    with pytest.raises(RunError, match="score.json is of iteration 900, not 5"):
+        best.offer(9.0)
+    best.score_file.unlink()
+    with pytest.raises(RunError, match="score.json is gone"):
+        best.offer(9.0)
+    assert best.restore() == 5
+    best.score_file.write_text(kept)
+    # A process that was killed while it saved iteration 8 left half of it.
+    (best.score_file.parent / "ckpt-8.data-00000-of-00001").write_bytes(b"half")
+    (best.score_file.parent / "ckpt-8.index").write_bytes(b"")
+    learner.set_weights([np.full((1, 1), 8), np.zeros(1)])
+    learner.optimizer.iterations.assign(8)
+    best.offer(9.0)
+    assert best.restore() == 8 and learner.get_weights()[0] == 8
 
 
 def test_a_best_score_that_is_unreadable_stops_the_run_before_it_trains(data_dir):

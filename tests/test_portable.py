@@ -12,7 +12,7 @@ import pytest
 from mmaml_tf.errors import RunError
 from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.run_folder import RunFolder
-from portable.export import export
+from portable.export import export, state_variables
 from portable.step_folder import StepFolder
 from portable.take_back import take_back
 from portable.train import train as train_step
@@ -91,9 +91,24 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
         step.write_arrays(step.state, arrays)
         with pytest.raises(RunError, match="state.npz is of another network"):
             take_back(parts, step)
+    place = next(
+        i for i, v in enumerate(state_variables(longer.build_learner())) if "iteration" in v.path
+    )
+    for number in (5, 500):
+        step.write_arrays(step.state, state | {place: np.array(number)})
+        with pytest.raises(RunError, match=f"is of iteration {number}, which is none that was"):
+            take_back(parts, step)
+    weight = next(i for i, array in state.items() if array.dtype.kind == "f" and array.ndim)
+    for value in ("x", 1e300):
+        step.write_arrays(step.state, state | {weight: np.full(state[weight].shape, value)})
+        with pytest.raises(RunError, match="weights are not all finite numbers"):
+            take_back(parts, step)
     step.state.write_bytes(whole_state)
     assert refused == {p: p.read_bytes() for p in parts.path.rglob("*") if p.is_file()}
+    for name in ("ckpt-6.index", "ckpt-6.data-00000-of-00001"):  # as a full disk may leave it
+        (parts.checkpoints / name).write_bytes(b"")
     assert take_back(parts, step) == 6
+    assert (parts.checkpoints / "damaged-ckpt-6.index").exists()
     columns = ["iteration", "loss", "support_loss"]
     pd.testing.assert_frame_equal(
         *(pd.read_csv(f.metrics.path)[columns] for f in (whole, parts)), rtol=1e-4

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from flags.common import FLAGS
+from mmaml_tf.errors import RunError
 from mmaml_tf.reporting.evaluation import write_evaluation
 from tests.runs import tiny_domain, tiny_flags
 from tools import model_card, pack, plan, regenerate, reproduce, rows, tables
@@ -117,6 +118,9 @@ def test_a_kept_run_that_is_short_or_another_is_done_again_if_asked():
     assert found.state is State.KEPT
     assert found.note == "inner_lr is 0.5, not 0.01; 20 of 30 iterations"
     assert plan.planned(run, again=True) == Plan(run, State.MISSING, 0, 30)
+    run.kept.metrics.path.unlink()
+    with pytest.raises(RunError, match="metrics.csv has no rows"):
+        plan.planned(run)
 
 
 def test_time_is_that_of_earlier_runs_by_iterations():

@@ -266,6 +266,13 @@ def test_metrics_with_words_for_numbers_are_an_error(tmp_path):
             read()
 
 
+def test_a_row_is_added_after_a_last_line_without_its_end(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    metrics.path.write_text(WHOLE.removesuffix("\n"))  # as an editor saved it
+    metrics.append(dict(iteration=30, loss=0.2))
+    assert metrics.column("loss") == [1.0, 0.5, 0.2]
+
+
 def test_metrics_of_a_run_that_lost_them_are_none(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.csv")
     for text in (None, "", "iteration,loss\n"):

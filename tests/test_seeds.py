@@ -1,5 +1,7 @@
 """Several trainings of one method: intervals over seeds, grouping, differences, the report."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +84,27 @@ def test_only_runs_that_differ_in_nothing_but_the_seed_are_grouped(made):
     copy = made(1, 1.0, label="maml", name="copy")
     copy.group = "maml"
     assert [len(group.runs) for group in grouped([*runs[:2], copy])] == [1, 1, 1]
+
+
+def test_an_unfinished_training_is_no_other_seed_of_a_finished_one(made):
+    short, other = (made(seed, 1.0, 2.0, label="maml") for seed in (1, 2))
+    short.metrics = short.metrics[:2]
+    other.evaluation = other.evaluation[:3]
+    runs = [made(0, 1.0, 2.0, label="maml"), short, other]
+    for run in runs:
+        run.group, run.label = run.label, f"{run.label} seed={run.domain.config.seed}"
+    for pair in (runs[:2], runs[::2]):
+        assert [len(group.runs) for group in grouped(pair)] == [1, 1]
+
+
+def test_what_is_known_of_an_evaluation_at_the_start_is_said(made):
+    run = made(0, 1.0)
+    origin = dict(config=json.loads(run.folder.config_file.read_text()), iteration=0)
+    run.folder.evaluation_origin_file.write_text(json.dumps(origin))
+    saved = run.folder.checkpoints / "ckpt-30.index"
+    saved.parent.mkdir()
+    saved.write_bytes(b"")
+    assert ReportedRun(run.domain, run.folder).evaluated_at == 0
 
 
 def test_report_over_seeds(made, tmp_path):

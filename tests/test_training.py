@@ -4,6 +4,7 @@ import io
 import signal
 import time
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -238,6 +239,47 @@ def test_all_checkpoints_unusable_is_an_error_and_keeps_them(tmp_path, how):
     with pytest.raises(RunError, match="every checkpoint in .* is damaged .*ckpt-30"):
         train(folder)
     assert sorted(folder.checkpoints.iterdir()) == files
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    train(folder)
+    files = sorted(folder.checkpoints.iterdir())
+    denied = tf.errors.PermissionDeniedError(None, None, "ckpt-30.index; Permission denied")
+    monkeypatch.setattr(tf.train.Checkpoint, "read", Mock(side_effect=denied))
+    with pytest.raises(RunError, match="ckpt-30 can't be read: .*Permission denied"):
+        train(folder)
+    assert sorted(folder.checkpoints.iterdir()) == files
+
+
+def test_a_checkpoint_says_its_iteration_itself(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    train(folder)
+    for file in folder.checkpoints.glob("ckpt-30.*"):
+        file.rename(file.with_name(file.name.replace("30", "25")))
+    with pytest.raises(RunError, match="ckpt-25 is of iteration 30: give it its name back"):
+        train(folder)
+
+
+def test_files_that_are_only_called_like_checkpoints_stay(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    train(folder, iterations=20)
+    theirs = [folder.checkpoints / name for name in ("ckpt-10.index.bak", "ckpt-25.txt")]
+    theirs.append(folder.checkpoints / "damaged-ckpt-20.index")
+    for file in theirs:
+        file.write_text("notes")
+    (folder.checkpoints / "ckpt-10.backup").mkdir()
+    damage(folder, 20)
+    train(folder, iterations=60)
+    assert (folder.checkpoints / "damaged-ckpt-20.index-2").exists()
+    assert not (folder.checkpoints / "ckpt-10.index").exists()  # older ones go
+    assert all(file.read_text() == "notes" for file in theirs)
+    assert (folder.checkpoints / "ckpt-10.backup").is_dir()
+
+
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused_at_once(tmp_path):
+    with pytest.raises(RunError, match=r"a path with \[, which it takes for a pattern"):
+        train(RunFolder(tmp_path / "lr[0.1]"))
 
 
 def test_vanished_checkpoints_are_an_error_not_a_fresh_start(tmp_path):

@@ -162,7 +162,8 @@ def _measured(evaluated: RunFolder) -> str:
 
 def _training(run: RunFolder, evaluated: RunFolder) -> str:
     history = provenance.held(run.provenance_file)
-    weights = evaluated.evaluated_iteration() or run.kept_iteration()
+    at = evaluated.evaluated_iteration()
+    weights = run.kept_iteration() if at is None else at
     lines = [f"* weights of iteration {weights}"]
     for start in history:
         device = start.get("device") or f"{start['cores']} core(s)"

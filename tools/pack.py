@@ -23,7 +23,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import actions
 from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.checkpoints import Checkpoints
-from mmaml_tf.training.run_folder import RunFolder
+from mmaml_tf.training.run_folder import CHECKPOINT_FILE, LOCK, RunFolder, checkpoint_files
 from mmaml_tf.training.storage import replacing
 from registry import held_run
 from tools import model_card
@@ -53,10 +53,8 @@ def pack(
         if files of the user's are where it goes.
     """
     config, registration = held_run(source)
-    if source.metrics.table().empty:
-        raise RunError(f"{source.metrics.path} has no rows: a packed run says how it was trained")
     provenance.held(source.provenance_file)
-    if record and source.evaluated_iteration() is None:
+    if record and not (source.evaluation_file.exists() and source.evaluation_origin_file.exists()):
         raise RunError(f"{source.path} was not evaluated: --mode=evaluate does that")
     name = name or f"{config.label}-seed{config.seed}"
     if not re.fullmatch(r"\w[\w.+-]*", name) or name == RunFolder("").saved_model.name:
@@ -64,8 +62,9 @@ def pack(
     target = RunFolder(ROOT / "pretrained" / config.domain / name)
     if target.path.resolve() == source.path.resolve():
         raise RunError(f"{source.path} is packed already")
+    reached = source.metrics.last_iteration()
     if target.path.exists():
-        _require_replaceable(target, config, record, force)
+        _require_replaceable(target, config, reached, record, force)
     results = RunFolder(ROOT / "results" / config.domain / name)
     if record and not force and results.evaluation_file.exists():
         _require_same(results, config)
@@ -73,6 +72,10 @@ def pack(
     iteration = fit.restore(learner, source)
     size = sum(file.stat().st_size for file in source.checkpoints.rglob("*"))
     target.path.parent.mkdir(parents=True, exist_ok=True)
+    if record:  # before anything gives way to it
+        source.evaluated_config(config)
+        results.path.mkdir(parents=True, exist_ok=True)
+        _copy(results.path, source.evaluation_file, source.evaluation_origin_file)
     with replacing(target.path, size) as partial:
         folder = RunFolder(partial)
         folder.path.mkdir(exist_ok=True)
@@ -81,20 +84,21 @@ def pack(
         elif not record:
             Checkpoints(folder.checkpoints, learner, weights_only=True).save(iteration)
         _copy(folder.path, source.config_file, source.metrics.path, source.provenance_file)
-    if record:
-        results.path.mkdir(parents=True, exist_ok=True)
-        _copy(results.path, source.evaluation_file, source.evaluation_origin_file)
     return target.path
 
 
-def _require_replaceable(target: RunFolder, config: RunConfig, record: bool, force: bool) -> None:
+def _require_replaceable(
+    target: RunFolder, config: RunConfig, reached: int, record: bool, force: bool
+) -> None:
     """Raises RunError unless what is packed in `target` may give way to `config`'s run."""
     if not target.is_run():
         raise RunError(f"{target.path} is no packed run: give folder=name, or move it away")
-    if others := target.others():
+    if others := _others(target):
         raise RunError(f"{target.path} holds {', '.join(others)}, too: move that away")
     if force:
         return
+    if reached < (before := target.metrics.last_iteration()):
+        raise RunError(f"{target.path} is of {before} iterations, this of {reached}: --force it")
     problems = target.config(type(config)).differences(config, trained=target.kept_iteration())
     if problems:
         raise RunError(
@@ -103,6 +107,18 @@ def _require_replaceable(target: RunFolder, config: RunConfig, record: bool, for
         )
     if record and target.kept_iteration() is not None:
         raise RunError(f"{target.path} has weights, which a record has not: --force to drop them")
+
+
+def _others(target: RunFolder) -> list[str]:
+    """What is in a packed run's folder besides what packing puts there."""
+    parts = (target.config_file, target.metrics.path, target.provenance_file)
+    score = target.best_checkpoint / "score.json"
+    own = {target.path / LOCK, *parts, score}
+    return [
+        path.relative_to(target.path).as_posix()
+        for path in sorted(target.path.rglob("*"))
+        if not path.is_dir() and path not in own and not CHECKPOINT_FILE.fullmatch(path.name)
+    ]
 
 
 def _require_same(recorded: RunFolder, config: RunConfig) -> None:
@@ -140,7 +156,7 @@ def _copy_checkpoints(source: RunFolder, target: RunFolder, learner: keras.Model
     if newest is None:
         raise RunError(f"{source.path} has no checkpoint that training can go on from")
     target.checkpoints.mkdir()
-    for file in source.checkpoints.glob(f"ckpt-{newest}.*"):
+    for file in checkpoint_files(source.checkpoints, newest):
         shutil.copy(file, target.checkpoints)
     if source.best_checkpoint.exists():
         shutil.copytree(source.best_checkpoint, target.best_checkpoint)
@@ -169,7 +185,9 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
     for argument in chosen.runs:
-        path, _, name = argument.partition("=")
+        path, name = argument, ""
+        if not Path(argument).exists():
+            path, _, name = argument.rpartition("=") if "=" in argument else (argument, "", "")
         try:
             packed = _packed(path, name, chosen)
             print(packed.relative_to(ROOT))

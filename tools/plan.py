@@ -157,7 +157,7 @@ def _is_evaluated(folder: RunFolder) -> bool:
 def _compared(run: Run, wanted: RunConfig) -> tuple[int, str]:
     """The iterations of a kept run, and in what it is not what its row says."""
     held = run.kept.config(type(wanted))
-    done = int(run.kept.metrics.table()["iteration"].iloc[-1])
+    done = run.kept.metrics.last_iteration()
     notes = held.differences(wanted, (*held.RESUMABLE, *held.EVALUATION, "iterations"))
     if done < wanted.iterations:
         notes.append(f"{done:,} of {wanted.iterations:,} iterations")

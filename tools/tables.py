@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from mmaml_tf import methods
 from mmaml_tf.reporting import markdown
 from mmaml_tf.reporting.evaluation import read_evaluation
@@ -84,6 +82,8 @@ def measured(
     found = runs_of(domain, label)
     if not found:
         return None
+    for path in found:
+        RunFolder(path).evaluated_iteration()  # or evaluation.csv is not what its JSON describes
     evaluations = [read_evaluation(path / "evaluation.csv") for path in found]
     single = len(found) == 1
     table = evaluations[0] if single else over_seeds(evaluations)
@@ -105,8 +105,8 @@ def measured(
 def iterations(domain: str, label: str) -> str:
     """How many a row's trainings have taken: `15,000`, or from the fewest to the most."""
     folders = [PRETRAINED / domain / path.name for path in runs_of(domain, label)]
-    counts = pd.Series([RunFolder(path).metrics.table()["iteration"].iloc[-1] for path in folders])
-    return "–".join(f"{count:,}" for count in dict.fromkeys([counts.min(), counts.max()]))
+    counts = [RunFolder(path).metrics.last_iteration() for path in folders]
+    return "–".join(f"{count:,}" for count in dict.fromkeys([min(counts), max(counts)]))
 
 
 def regression(table: Table) -> str:

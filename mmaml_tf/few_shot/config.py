@@ -95,7 +95,11 @@ class FewShotConfig(RunConfig):
 
     TRAINING = (
         *RunConfig.TRAINING,
-        *("meta_lr", "lr_schedule", "meta_clip_norm", "meta_clip_value"),
+        "meta_lr",
+        "lr_schedule",
+        "meta_clip_norm",
+        "meta_clip_value",
+        "num_queries",
     )
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr"),

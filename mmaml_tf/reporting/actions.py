@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from dataclasses import asdict
 
 import keras
@@ -99,6 +100,10 @@ def _export(domain: Domain, learner: keras.Model, output: RunFolder) -> None:
     num_bytes = sum(variable.value.numpy().nbytes for variable in learner.variables)
     with replacing(output.saved_model, MEGABYTE + num_bytes) as partial:  # with its graph
         domain.export(learner, partial)
+        for path in output.saved_model.glob("*"):  # a user's notes beside it stay
+            if not (partial / path.name).exists():
+                copy = shutil.copytree if path.is_dir() else shutil.copy2
+                copy(path, partial / path.name)
     print(f"wrote {output.saved_model}")
 
 

@@ -78,7 +78,8 @@ class ReportedRun:
         self.evaluation = read_evaluation(evaluation_file)
         self.metrics = folder.metrics.table()
         self.history = provenance.held(folder.provenance_file)
-        self.evaluated_at = evaluated.evaluated_iteration() or folder.kept_iteration()
+        at = evaluated.evaluated_iteration()
+        self.evaluated_at = folder.kept_iteration() if at is None else at
 
     @property
     def trained_to(self) -> int | None:

@@ -153,8 +153,8 @@ def write_evaluation(folder: RunFolder, table: pd.DataFrame, origin: dict[str, A
         replacing(folder.evaluation_file, len(text)) as numbers,
         replacing(folder.evaluation_origin_file, len(described)) as source,
     ):
-        numbers.write_text(text)
-        source.write_text(described + "\n")
+        numbers.write_text(text, encoding="utf-8")
+        source.write_text(described + "\n", encoding="utf-8")
 
 
 def step_name(step: int) -> str:

@@ -50,7 +50,8 @@ def training_curves(
 
     Args:
       name: of the figure's file.
-      metrics: the metrics.csv of each training, by label. Those without rows are left out.
+      metrics: the metrics.csv of each training, by label. Those without rows, or without the
+        column, are left out.
       column: which of its columns.
       ylabel: what it is.
       yscale: of the metric's axis.
@@ -58,8 +59,11 @@ def training_curves(
     Returns:
       The figure, by its name; nothing if there are no rows.
     """
-    logged = {label: [t for t in trainings if len(t)] for label, trainings in metrics.items()}
-    logged = {label: trainings for label, trainings in logged.items() if trainings}
+    logged = {
+        label: kept
+        for label, tables in metrics.items()
+        if (kept := [t for t in tables if len(t) and column in t])
+    }
     if not logged:
         return {}
     figure, axes = plt.subplots(figsize=(6, 3.6))
@@ -72,7 +76,7 @@ def training_curves(
         marker = "o" if len(curves) == 1 else None  # a line of one point is none
         axes.plot(curves.index, curves.mean(axis=1), label=label, marker=marker)
     # The axis is the smooth lines' alone: a single diverged inner loop would flatten all of them.
-    axes.set_yscale(yscale)
+    _scale(axes, yscale, pd.concat([curves.mean(axis=1) for curves in smooth.values()]))
     axes.set_ylim(axes.get_ylim())
     for index, (label, trainings) in enumerate(logged.items()):
         curves = smooth[label]
@@ -91,6 +95,11 @@ def training_curves(
     axes.grid(alpha=0.3, which="both")
     _legend(axes, beside=len(logged) > 3)
     return {name: figure}
+
+
+def _scale(axes: Axes, yscale: str, shown: pd.Series) -> None:
+    """Sets the scale, but for a logarithm of what has none: all trainings diverged."""
+    axes.set_yscale(yscale if (shown > 0).any() else "linear")
 
 
 def _running_median(table: pd.DataFrame, column: str) -> pd.Series:
@@ -141,7 +150,8 @@ def adaptation_curves(
             # A method without steps, to be compared with the others' every one.
             if rows["step"].max() == 0:
                 axes.axhline(rows["mean"].iloc[-1], color=colour, linestyle="--", alpha=0.6)
-        axes.set(title=f"{mode} tasks", xlabel=xlabel, yscale=yscale)
+        axes.set(title=f"{mode} tasks", xlabel=xlabel)
+        _scale(axes, yscale, pd.concat([table["mean"] for table in evaluations.values()]))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if steps[0] == BEFORE_MODULATION:
             axes.set_xticks(steps, ["pre", *steps[1:]])
@@ -162,6 +172,11 @@ def embedding_map(
       names: of the modes.
       seed: of the t-SNE and of the tasks drawn if there are more than `MAX_EMBEDDED`.
     """
+    is_known = np.isfinite(embeddings).all(axis=1)  # those of an encoder that diverged are not
+    if is_known.sum() < 2:
+        is_known = np.ones(len(embeddings), bool)
+        embeddings = np.zeros_like(embeddings)
+    embeddings, labels = embeddings[is_known], labels[is_known]
     chosen = np.random.default_rng(seed).permutation(len(embeddings))[:MAX_EMBEDDED]
     perplexity = min(30.0, (len(chosen) - 1) / 3)
     # The default start divides by the first principal component's deviation: where an encoder says

@@ -165,8 +165,7 @@ def origin_table(runs: Sequence[ReportedRun]) -> str:
             [
                 run.label,
                 str(run.domain.config.seed),
-                str(run.trained_to),
-                str(run.evaluated_at),
+                *("" if at is None else str(at) for at in (run.trained_to, run.evaluated_at)),
                 _distinct(entry["commit"] or "?" for entry in run.history),
                 time_text(seconds) if run.history else "",
                 _distinct(entry.get("device") or str(entry["cores"]) for entry in run.history),

@@ -92,7 +92,8 @@ def difference(ours: pd.Series, theirs: pd.Series) -> tuple[float, float, int]:
 
 
 def grouped(runs: Sequence[ReportedRun]) -> list[Trainings]:
-    """Runs of the same settings by different seeds together, all others alone; in order."""
+    """Runs of the same settings by different seeds together, all others alone; in order. A training
+    that is not as far as another, or whose evaluation has other rows, is alone, too."""
     groups: dict[tuple, list[ReportedRun]] = {}
     for run in runs:
         groups.setdefault((run.group, _settings(run)), []).append(run)
@@ -108,8 +109,10 @@ def grouped(runs: Sequence[ReportedRun]) -> list[Trainings]:
 
 
 def _settings(run: ReportedRun) -> tuple:
+    """What trainings have in common of which a mean is taken."""
     config = run.domain.config
     free = ("seed", *config.RESUMABLE)
-    return tuple(
-        (name, str(value)) for name, value in dataclasses.asdict(config).items() if name not in free
-    )
+    settings = dataclasses.asdict(config).items()
+    measured = run.evaluation[["step", "mode", "metric"]].to_csv()
+    chosen = ((name, str(value)) for name, value in settings if name not in free)
+    return run.trained_to, measured, *chosen

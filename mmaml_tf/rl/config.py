@@ -75,7 +75,7 @@ class RlConfig(RunConfig):
     DROPPED = {"meta_lr": 1.0, "lr_schedule": "constant", "meta_clip_norm": None}
     DROPPED |= {"jit_compile": False}
     RESUMABLE = (*RunConfig.RESUMABLE, "animation")
-    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "eval_rollouts", "later_lr", "animation")
+    EVALUATION = (*RunConfig.EVALUATION, "eval_steps", "eval_rollouts", "later_lr")
     EXPORT = ("eval_seed", "eval_steps", "later_lr", "animation")
 
     def __post_init__(self):

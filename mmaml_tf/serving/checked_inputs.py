@@ -104,7 +104,7 @@ def _shape_in_fact(value: tf.Tensor) -> tf.Tensor:
 
 
 def _checked_values(name: str, value: tf.Tensor, wanted: Input) -> tf.Tensor:
-    """The value, asserted to be finite, or whole numbers within the limits."""
+    """The value, asserted to be finite, and of labels that they are whole and within the limits."""
     if wanted.dtype.is_floating:
         value = tf.debugging.check_numerics(value, f"{name} must be finite")
     if wanted.below is None:

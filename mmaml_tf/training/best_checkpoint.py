@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from mmaml_tf.training.checkpoints import Checkpoints
 from mmaml_tf.training.run_files import Count, RunFileError, read_json, write_atomically
+from mmaml_tf.training.run_folder import saved_iterations
 
 
 class _Score(TypedDict):
@@ -38,16 +39,28 @@ class BestCheckpoint:
         """The score of the checkpoint held; None if there is none.
 
         Raises:
-          RunFileError: if it can't be read: any other checkpoint would replace the best one.
+          RunFileError: if it can't be read, or is of another one: any checkpoint would replace the
+            best one, or none ever.
         """
-        if not self.score_file.exists() or not self._checkpoints.saved_iterations():
+        held = self._checkpoints.saved_iterations()
+        if not held:
             return None
         try:
-            return read_json(self.score_file, _Score)["score"]
+            if not self.score_file.exists():
+                # A process that was killed before it wrote the first score trains that anew.
+                if held[-1] > max(saved_iterations(self.score_file.parents[1]), default=-1):
+                    return None
+                raise RunFileError(f"{self.score_file} is gone")
+            kept = read_json(self.score_file, _Score)
+            if kept["iteration"] not in held:
+                raise RunFileError(
+                    f"{self.score_file} is of iteration {kept['iteration']}, not {held[0]}"
+                )
+            return kept["score"]
         except RunFileError as error:
             raise RunFileError(
-                f"{error}. It says how good the checkpoint beside it is: write that there (of its "
-                f"iteration metrics.csv has it), or move {self.score_file.parent} away"
+                f"{error}. It is the score of the best checkpoint: write it again (metrics.csv has "
+                f"that of its iteration), or move {self.score_file.parent} away to start a new best"
             ) from error
 
     def offer(self, score: float) -> None:
@@ -56,6 +69,8 @@ class BestCheckpoint:
         if held is not None and score <= held:
             return
         iteration = int(self._checkpoints.learner.optimizer.iterations)
+        # What a process that was killed while it saved this one has left may be half of it.
+        self._checkpoints.delete(iteration)
         self._checkpoints.save()
         content = json.dumps({"iteration": iteration, "score": score})
         write_atomically(self.score_file, content + "\n")

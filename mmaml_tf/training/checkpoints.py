@@ -10,8 +10,16 @@ from absl import logging
 
 from mmaml_tf.errors import NonFiniteLossError, RunError, reason
 from mmaml_tf.training import checkpoint_format
-from mmaml_tf.training.run_folder import saved_iterations
-from mmaml_tf.training.storage import writing
+from mmaml_tf.training.run_folder import checkpoint_files, saved_iterations
+from mmaml_tf.training.storage import unused, writing
+
+# Of a file that may be good; what else goes wrong is damage.
+UNREADABLE = (
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
 
 
 class Checkpoints:
@@ -26,6 +34,9 @@ class Checkpoints:
         finds every variable at once.
       max_to_keep: older ones are deleted.
       weights_only: leave the optimizer out: saves smaller files, and restores from either kind.
+
+    Raises:
+      RunError: for a folder whose name TensorFlow can't look up.
     """
 
     def __init__(
@@ -35,6 +46,11 @@ class Checkpoints:
         max_to_keep: int = 3,
         weights_only: bool = False,
     ):
+        if wild := set("*?[") & set(str(folder)):
+            raise RunError(
+                f"{folder}: TensorFlow finds no checkpoint in a path with {min(wild)}, which it "
+                "takes for a pattern: give the folder another name"
+            )
         self.folder = folder
         self.learner = learner
         self.max_to_keep = max_to_keep
@@ -59,7 +75,7 @@ class Checkpoints:
                     f"{variable.path} is not finite after iteration {iteration}; the checkpoint "
                     f"before it is kept. {NonFiniteLossError.ADVICE}"
                 )
-        if iteration not in self.saved_iterations():
+        if not self._is_whole(iteration):
             prefix = self.folder / f"ckpt-{iteration}"
             # The optimizer has two numbers more for each weight.
             share = 1 if self.weights_only else 3
@@ -78,8 +94,12 @@ class Checkpoints:
 
     def delete(self, iteration: int) -> None:
         """Deletes the checkpoint of an iteration."""
-        for path in self.folder.glob(f"ckpt-{iteration}.*"):
+        for path in checkpoint_files(self.folder, iteration):
             path.unlink()
+
+    def _is_whole(self, iteration: int) -> bool:
+        """Whether its index and its data are there."""
+        return len({path.suffix[:5] for path in checkpoint_files(self.folder, iteration)}) == 2
 
     def remove_unfinished(self) -> None:
         """Deletes what a process that was killed while it saved has left."""
@@ -118,6 +138,8 @@ class Checkpoints:
                     status.assert_existing_objects_matched().expect_partial()
                 else:
                     status.assert_consumed()
+            except UNREADABLE as error:
+                raise RunError(f"{prefix} can't be read: {reason(error)}") from error
             except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
                 if (problem := self._of_another_network(prefix)) is not None:
                     raise RunError(f"{prefix} is of another network: {problem}") from error
@@ -131,15 +153,20 @@ class Checkpoints:
                 )
                 damaged.append(iteration)
                 continue
+            if (
+                not self.weights_only
+                and (held := int(self.learner.optimizer.iterations)) != iteration
+            ):
+                raise RunError(f"{prefix} is of iteration {held}: give it its name back")
             if sets_aside and not self.weights_only:
-                for path in (p for i in damaged for p in self.folder.glob(f"ckpt-{i}.*")):
-                    path.rename(path.with_name("damaged-" + path.name))
+                for path in (p for i in damaged for p in checkpoint_files(self.folder, i)):
+                    path.rename(unused(path.with_name("damaged-" + path.name)))
             return iteration
         if damaged:
             names = ", ".join(f"ckpt-{iteration}" for iteration in damaged)
             raise RunError(
-                f"every checkpoint in {self.folder} is damaged ({names}): put back a copy, or "
-                "--overwrite to start over"
+                f"every checkpoint in {self.folder} is damaged ({names}): put back a copy, or move "
+                "the folder away (of the best one: then the newest counts)"
             )
         return None
 

@@ -118,9 +118,8 @@ def train(
     if workers.count > 1:
         _require_same_start(learner, folder, start, sample)
         learner.train_function = train_function(learner)
-    if workers.is_first and start < config.iterations:
-        folder.metrics.truncate(start)
     if workers.is_first:
+        folder.metrics.truncate(start)
         folder.keep(config)
     if start >= config.iterations:
         print(f"already trained to iteration {start}")

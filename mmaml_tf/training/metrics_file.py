@@ -1,6 +1,7 @@
 """metrics.csv: one row per logging interval, with the same columns from the first on."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,15 +50,16 @@ class MetricsFile:
 
     def append(self, row: dict[str, Any]) -> None:
         """Adds one row, and the header before the first; other columns than the file's are left."""
-        columns, header = list(row), ""
+        columns, before = list(row), ""
         if self.exists():
-            with self.path.open(newline="") as file:
-                columns = next(csv.reader(file), columns)
+            text = read_text(self.path)
+            columns = next(csv.reader(text.splitlines()), columns)
+            before = "" if text.endswith("\n") else "\n"  # an editor may have cut it off
         else:
-            header = ",".join(columns) + "\n"
+            before = ",".join(columns) + "\n"
         line = ",".join(str(row.get(column, "")) for column in columns) + "\n"
         with writing(self.path, len(line)), self.path.open("a", newline="") as file:
-            file.write(header + line)
+            file.write(before + line)
 
     def truncate(self, iteration: int) -> None:
         """Drops the rows after `iteration`, which a resumed run makes again, and a last row that
@@ -88,7 +90,7 @@ class MetricsFile:
             columns, content = list(rows.fieldnames or []), list(rows)
         except csv.Error as error:
             raise RunFileError(f"{self.path} is no CSV: {error}") from error
-        for name in {*Row.model_fields, *columns}:
+        for name in dict.fromkeys([*Row.model_fields, *columns]):
             if columns.count(name) != 1:
                 raise RunFileError(f"{self.path} has {columns.count(name)} columns {name}, not 1")
         return columns, content
@@ -102,6 +104,16 @@ class MetricsFile:
         rows = [row.model_dump() for row in self._rows()]
         table = pd.DataFrame(rows, columns=None if rows else [*Row.model_fields], dtype=float)
         return table.astype({"iteration": int})
+
+    def last_iteration(self) -> int:
+        """That of the last row.
+
+        Raises:
+          RunFileError: if there is none, or one is not as a `Row` is.
+        """
+        if not (rows := self._rows()):
+            raise RunFileError(f"{self.path} has no rows: it says how a run was trained")
+        return rows[-1].iteration
 
     def column(self, name: str, iteration: int | None = None) -> list[float]:
         """A column's numbers, up to `iteration` if given; empty if there are none.
@@ -122,7 +134,7 @@ class MetricsFile:
 
 def _is_whole(row: dict[Any, Any]) -> bool:
     """Whether a row has a cell for every column, each a number or empty."""
-    if None in row or None in row.values() or not row["iteration"].isdigit():
+    if None in row or None in row.values() or not re.fullmatch("[0-9]+", row["iteration"]):
         return False
     try:
         return all(cell == "" or float(cell) is not None for cell in row.values())

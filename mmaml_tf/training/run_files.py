@@ -108,7 +108,7 @@ def write_atomically(path: Path, text: str) -> None:
       RunError: if the disk is full; what was there stays.
     """
     with replacing(path, len(text)) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 def set_aside(path: Path, reason: object) -> None:

@@ -31,6 +31,7 @@ from mmaml_tf.training.storage import writing
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 MAKER = "mmaml_tf"
 LOCK = ".run.lock"
+CHECKPOINT_FILE = re.compile(r"ckpt-(\d+)\.(?:index|data-\d{5}-of-\d{5})")
 # Of the command that the lock's file quotes.
 MAX_SIGNATURE = 200
 
@@ -136,7 +137,7 @@ class RunFolder:
     def holder(self) -> str:
         """The process that holds the lock, or did last; "nobody" if none ever did."""
         file = self.path / LOCK
-        return file.read_text() if file.exists() else "nobody"
+        return file.read_text(errors="replace") if file.exists() else "nobody"
 
     @contextlib.contextmanager
     def claimed_for(self, source: str) -> Iterator[None]:
@@ -223,8 +224,11 @@ class RunFolder:
 
     def _check_parts(self) -> None:
         """Raises RunError for a file where a run has a folder, or a folder where it has a file."""
-        for part in self._contents():
-            kind = "folder" if part in self._folders() else "file"
+        parts = self._contents()
+        if self.checkpoints.is_dir() and os.path.lexists(self.best_checkpoint):
+            parts.append(self.best_checkpoint)
+        for part in parts:
+            kind = "folder" if part in (*self._folders(), self.best_checkpoint) else "file"
             if not (part.is_dir() if kind == "folder" else part.is_file()):
                 raise RunError(f"{part} is no {kind}, as a run writes one there: move it away")
 
@@ -323,8 +327,14 @@ class RunFolder:
 
 def saved_iterations(folder: Path) -> list[int]:
     """Iterations of which there is a checkpoint file in a folder, newest first."""
-    names = (re.fullmatch(r"ckpt-(\d+)\..*", path.name) for path in folder.glob("ckpt-*"))
-    return sorted({int(name[1]) for name in names if name}, reverse=True)
+    found = (CHECKPOINT_FILE.fullmatch(path.name) for path in folder.glob("ckpt-*"))
+    return sorted({int(match[1]) for match in found if match}, reverse=True)
+
+
+def checkpoint_files(folder: Path, iteration: int) -> list[Path]:
+    """The files of a checkpoint, and nothing that is only called like one."""
+    found = ((CHECKPOINT_FILE.fullmatch(path.name), path) for path in folder.glob("ckpt-*"))
+    return sorted(path for match, path in found if match and int(match[1]) == iteration)
 
 
 def _config(file: Path, content: dict[str, Any], kind: type[ConfigT]) -> ConfigT:

@@ -27,7 +27,8 @@ def writing(path: Path, num_bytes: int) -> Iterator[None]:
     """Wraps what writes about so many bytes at a path.
 
     Raises:
-      RunError: if the disk is full, or takes no more of this user, naming both.
+      RunError: if the disk or the user's quota is full, or a file may not be so large: naming the
+        place and the size.
     """
     try:
         yield
@@ -73,7 +74,7 @@ def within_memory(config: RunConfig) -> Iterator[None]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for fields, count in config.largest_arrays().items():
         if count * BYTES_PER_NUMBER > total:
-            made = _made(config, fields)
+            made = _set(config, fields)
             largest = max(made, key=lambda field: np.max(getattr(config, field)))
             others = "".join(f" or --{field}" for field in made if field != largest)
             raise ConfigError(
@@ -88,12 +89,12 @@ def within_memory(config: RunConfig) -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         every = dict.fromkeys(name for names in config.largest_arrays() for name in names)
-        flags = (f"--{name}" for name in _made(config, every))
+        flags = (f"--{name}" for name in _set(config, every))
         raise RunError(f"out of memory: lower {', '.join(flags)}") from error
 
 
-def _made(config: RunConfig, fields: Iterable[str]) -> list[str]:
-    """Those of the settings that the run's method has."""
+def _set(config: RunConfig, fields: Iterable[str]) -> list[str]:
+    """Those of the settings that the run's method has, and that are not left out."""
     return [field for field in fields if getattr(config, field) is not None]
 
 
@@ -112,6 +113,15 @@ def _is_out_of_memory(error: Exception) -> bool:
     import tensorflow as tf
 
     return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
+
+
+def unused(path: Path) -> Path:
+    """A path where nothing is: this one, or with a number."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
 
 
 def _remove(path: Path) -> None:
