@@ -132,10 +132,10 @@ def test_an_evaluation_is_of_what_is_said_beside_it(tmp_path, monkeypatch):
         with monkeypatch.context() as second:
             made, call = [], getattr(Path, name)
 
-            def fails(*arguments, made=made, call=call, error=error):
+            def fails(*arguments, made=made, call=call, error=error, **options):
                 if made:
                     raise error
-                made.append(call(*arguments))
+                made.append(call(*arguments, **options))
 
             second.setattr(Path, name, fails)
             with pytest.raises((RunError, KeyboardInterrupt)):

@@ -222,6 +222,7 @@ WRITERS: dict[str, Callable[[Table], str]] = {
     "regression": regression,
     "omniglot": omniglot,
     "images": images,
+    "images_miniimagenet": images,
 }
 
 
