@@ -7,6 +7,7 @@ import keras
 from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
+from mmaml_tf.errors import RunError
 from mmaml_tf.training.checkpoints import Checkpoints
 from mmaml_tf.training.run_files import Count, RunFileError, read_json, write_atomically
 from mmaml_tf.training.run_folder import saved_iterations
@@ -83,4 +84,8 @@ class BestCheckpoint:
         Raises:
           RunError: if it is damaged.
         """
-        return self._checkpoints.restore()
+        try:
+            return self._checkpoints.restore()
+        except RunError as error:
+            folder = self.score_file.parent
+            raise RunError(f"{error}; if {folder} is moved away, the newest one counts") from error

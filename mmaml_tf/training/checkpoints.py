@@ -165,8 +165,8 @@ class Checkpoints:
         if damaged:
             names = ", ".join(f"ckpt-{iteration}" for iteration in damaged)
             raise RunError(
-                f"every checkpoint in {self.folder} is damaged ({names}): put back a copy, or move "
-                "the folder away (of the best one: then the newest counts)"
+                f"every checkpoint in {self.folder} is damaged ({names}): put back a copy, or "
+                "--overwrite to start over"
             )
         return None
 

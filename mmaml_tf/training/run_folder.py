@@ -250,11 +250,6 @@ class RunFolder:
         """Those of them that are here."""
         return [path for path in self._own() if os.path.lexists(path)]
 
-    def others(self) -> list[str]:
-        """Names of what is here besides a run's files and folders."""
-        own = {LOCK, *(path.name for path in self._own())}
-        return sorted(path.name for path in self.path.glob("*") if path.name not in own)
-
     def holds_run(self) -> bool:
         """Whether there is a config.json, readable or not."""
         return self.config_file.exists()
