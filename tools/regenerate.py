@@ -45,8 +45,8 @@ def regenerate(domain: str, measure: bool) -> None:
         if not output.evaluation_file.exists() or (measure and has_weights):
             actions.evaluate(built, packed, output)
         label = re.sub(r"-seed\d+$", "", packed.path.name)
-        output.evaluated_config(config)  # or it is another run's
         runs.append(ReportedRun(built, packed, output, label))
+        output.evaluated_config(config)  # or it is another run's
     report(runs, ROOT / "results" / domain)
     model_card.write_packed(domain)
 
