@@ -136,6 +136,7 @@ def adaptation_curves(
     figure, panels = plt.subplots(
         1, len(modes), figsize=(max(4.5, 3.2 * len(modes)), 3.2), sharey=True, squeeze=False
     )
+    bands: list[tuple[Axes, pd.Series, pd.Series, pd.Series, str]] = []
     for axes, mode in zip(panels[0], modes, strict=True):
         for label, table in evaluations.items():
             rows = table[table["mode"] == mode]
@@ -146,7 +147,7 @@ def adaptation_curves(
             )
             colour = drawn.lines[0].get_color()
             if is_band:
-                _band(axes, rows["step"], rows["mean"], rows["ci95"], colour)
+                bands.append((axes, rows["step"], rows["mean"], rows["ci95"], colour))
             # A method without steps, to be compared with the others' every one.
             if rows["step"].max() == 0:
                 axes.axhline(rows["mean"].iloc[-1], color=colour, linestyle="--", alpha=0.6)
@@ -156,7 +157,11 @@ def adaptation_curves(
         if steps[0] == BEFORE_MODULATION:
             axes.set_xticks(steps, ["pre", *steps[1:]])
         axes.grid(alpha=0.3, which="both")
-    panels[0][0].set_ylabel(ylabel)
+    # The axis is the lines' alone: of few seeds a band may go below zero, which has no logarithm.
+    limits = panels[0][0].get_ylim()
+    for band in bands:
+        _band(*band)
+    panels[0][0].set(ylim=limits, ylabel=ylabel)
     _legend(panels[0][-1], beside=len(evaluations) > 1)
     return figure
 
