@@ -1,6 +1,7 @@
 """Settings of every test: the CPU, the command's thread settings, and float64 on request."""
 
 import os
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -37,3 +38,25 @@ def in_empty_folder(tmp_path, monkeypatch):
     """Where relative paths lead to."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A regression run of 10 iterations of each of two methods."""
+    from tests.runs import command, tiny_flags
+
+    folder = tmp_path_factory.mktemp("trained")
+    for method in ("maml", "mumomaml"):
+        flags = ["--domain=regression_2mode", *tiny_flags(method), "--iterations=10"]
+        assert command(*flags, f"--output_dir={folder / method}") == 0
+    return folder
+
+
+@pytest.fixture
+def copied(trained, in_empty_folder):
+    """Copies one of these runs into the empty folder."""
+
+    def copy(path="run", method="maml"):
+        return shutil.copytree(trained / method, in_empty_folder / path)
+
+    return copy
