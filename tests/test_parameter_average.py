@@ -10,8 +10,6 @@ from mmaml_tf.networks.models import mlp
 from tests.learners import make_batch
 from tests.runs import command, tiny_domain
 
-SAME = dict(rtol=1e-9, atol=1e-12)
-
 
 def average(model=None, **settings):
     model = mlp(1, (7, 6), 1, kernel_initializer="he_normal") if model is None else model

@@ -107,7 +107,7 @@ def test_trained_elsewhere_equals_trained_here(data_dir, tmp_path):
     for name in ("ckpt-6.index", "ckpt-6.data-00000-of-00001"):  # as a full disk may leave it
         (parts.checkpoints / name).write_bytes(b"")
     assert take_back(parts, step) == 6
-    assert (parts.checkpoints / "damaged-ckpt-6.index").exists()
+    assert (parts.checkpoints / "damaged-1-ckpt-6.index").exists()
     columns = ["iteration", "loss", "support_loss"]
     pd.testing.assert_frame_equal(
         *(pd.read_csv(f.metrics.path)[columns] for f in (whole, parts)), rtol=1e-4

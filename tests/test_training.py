@@ -220,7 +220,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     assert "ckpt-30" in caplog.text
     assert "damaged" in caplog.text
     assert_same_training(resumed, expected)
-    assert list(folder.checkpoints.glob("damaged-ckpt-30.*"))
+    assert list(folder.checkpoints.glob("damaged-1-ckpt-30.*"))
     assert pd.read_csv(folder.metrics.path)["iteration"].tolist() == [10, 20, 30]
 
 
@@ -265,13 +265,13 @@ def test_files_that_are_only_called_like_checkpoints_stay(tmp_path):
     folder = RunFolder(tmp_path / "run")
     train(folder, iterations=20)
     theirs = [folder.checkpoints / name for name in ("ckpt-10.index.bak", "ckpt-25.txt")]
-    theirs.append(folder.checkpoints / "damaged-ckpt-20.index")
+    theirs.append(folder.checkpoints / "damaged-1-ckpt-20.index")
     for file in theirs:
         file.write_text("notes")
     (folder.checkpoints / "ckpt-10.backup").mkdir()
     damage(folder, 20)
     train(folder, iterations=60)
-    assert (folder.checkpoints / "damaged-ckpt-20.index-2").exists()
+    assert (folder.checkpoints / "damaged-2-ckpt-20.index").exists()
     assert not (folder.checkpoints / "ckpt-10.index").exists()  # older ones go
     assert all(file.read_text() == "notes" for file in theirs)
     assert (folder.checkpoints / "ckpt-10.backup").is_dir()

@@ -18,6 +18,7 @@ import tensorflow as tf
 from mmaml_tf.config import ConfigError, RunConfig, shown
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import markdown
+from mmaml_tf.reporting.domain import evaluated_at
 from mmaml_tf.reporting.evaluation import read_evaluation, step_name
 from mmaml_tf.training import provenance
 from mmaml_tf.training.callbacks import time_text
@@ -162,9 +163,7 @@ def _measured(evaluated: RunFolder) -> str:
 
 def _training(run: RunFolder, evaluated: RunFolder) -> str:
     history = provenance.held(run.provenance_file)
-    at = evaluated.evaluated_iteration()
-    weights = run.kept_iteration() if at is None else at
-    lines = [f"* weights of iteration {weights}"]
+    lines = [f"* weights of iteration {evaluated_at(evaluated, run)}"]
     for start in history:
         device = start.get("device") or f"{start['cores']} core(s)"
         lines.append(

@@ -23,7 +23,13 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.reporting import actions
 from mmaml_tf.training import fit, provenance
 from mmaml_tf.training.checkpoints import Checkpoints
-from mmaml_tf.training.run_folder import CHECKPOINT_FILE, LOCK, RunFolder, checkpoint_files
+from mmaml_tf.training.run_folder import (
+    CHECKPOINT_FILE,
+    LOCK,
+    SCORE,
+    RunFolder,
+    checkpoint_files,
+)
 from mmaml_tf.training.storage import replacing
 from registry import held_run
 from tools import model_card
@@ -112,8 +118,7 @@ def _require_replaceable(
 def _others(target: RunFolder) -> list[str]:
     """What is in a packed run's folder besides what packing puts there."""
     parts = (target.config_file, target.metrics.path, target.provenance_file)
-    score = target.best_checkpoint / "score.json"
-    own = {target.path / LOCK, *parts, score}
+    own = {target.path / LOCK, *parts, target.best_checkpoint / SCORE}
     return [
         path.relative_to(target.path).as_posix()
         for path in sorted(target.path.rglob("*"))
@@ -185,9 +190,8 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
     for argument in chosen.runs:
-        path, name = argument, ""
-        if not Path(argument).exists():
-            path, _, name = argument.rpartition("=") if "=" in argument else (argument, "", "")
+        is_named = "=" in argument and not Path(argument).exists()
+        path, _, name = argument.rpartition("=") if is_named else (argument, "", "")
         try:
             packed = _packed(path, name, chosen)
             print(packed.relative_to(ROOT))

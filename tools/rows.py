@@ -109,8 +109,7 @@ REGRESSION = Table(
     ),
 )
 
-# [MAML]: Tables 2 and of appendix C.1 for K = 5, the others, up to nine steps, read from Figures 3
-# and 6.
+# [MAML]: for K = 5 tables of its appendix; the others, up to nine steps, read from Figures 3 and 6.
 MORE_SHOTS = {
     "k5": ("--eval_shots=5", "--eval_queries=5"),
     "k20": ("--eval_shots=20", "--eval_queries=20"),

@@ -132,7 +132,8 @@ class ParameterAverage(Pretrained):
     def trained(self, fast: Fast, points: Examples) -> Fast:
         """The networks after `network_steps` steps on their task's points."""
         loop = InnerLoop(1, self.network_lr, first_order=True)
-        centres, decay = self.network.prior(), tf.constant(self.weight_decay or 0.0)
+        centres = self.network.prior()
+        decay = tf.cast(self.weight_decay or 0.0, self.network.compute_dtype)
         if self.decay_to == "zero":
             centres = tf.nest.map_structure(tf.zeros_like, centres)
         else:  # before the first batch there is no mean to be near
@@ -140,9 +141,7 @@ class ParameterAverage(Pretrained):
 
         def decayed(gradient: WeightGradient, own: TaskWeights, centre: TaskWeights) -> Any:
             each = zip(gradient.parts, own.parts, centre.parts, strict=True)
-            return WeightGradient(
-                tuple(part + 2 * tf.cast(decay, part.dtype) * (w - c) for part, w, c in each)
-            )
+            return WeightGradient(tuple(part + 2 * decay * (w - c) for part, w, c in each))
 
         def step(number: tf.Tensor, fast: Fast, moments: Any) -> tuple[tf.Tensor, Fast, Any]:
             gradients, losses = loop.gradients(

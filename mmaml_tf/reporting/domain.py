@@ -78,8 +78,7 @@ class ReportedRun:
         self.evaluation = read_evaluation(evaluation_file)
         self.metrics = folder.metrics.table()
         self.history = provenance.held(folder.provenance_file)
-        at = evaluated.evaluated_iteration()
-        self.evaluated_at = folder.kept_iteration() if at is None else at
+        self.evaluated_at = evaluated_at(evaluated, folder)
 
     @property
     def trained_to(self) -> int | None:
@@ -97,3 +96,9 @@ class ReportedRun:
         learner = self.domain.build_learner()
         fit.restore(learner, self.folder)
         return learner
+
+
+def evaluated_at(evaluated: RunFolder, run: RunFolder) -> int | None:
+    """The iteration whose weights an evaluation is of; if it does not say so, the run's own."""
+    known = evaluated.evaluated_iteration()
+    return run.kept_iteration() if known is None else known

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from mmaml_tf.errors import RunError
 from mmaml_tf.training.checkpoints import Checkpoints
 from mmaml_tf.training.run_files import Count, RunFileError, read_json, write_atomically
-from mmaml_tf.training.run_folder import saved_iterations
+from mmaml_tf.training.run_folder import SCORE, saved_iterations
 
 
 class _Score(TypedDict):
@@ -31,7 +31,7 @@ class BestCheckpoint:
     """
 
     def __init__(self, folder: Path, learner: keras.Model):
-        self.score_file = folder / "score.json"
+        self.score_file = folder / SCORE
         # Two, so that the old one is there until the new one is whole and its score written.
         # No training goes on from the best one, so it needs no optimizer.
         self._checkpoints = Checkpoints(folder, learner, max_to_keep=2, weights_only=True)

@@ -99,7 +99,8 @@ class Checkpoints:
 
     def _is_whole(self, iteration: int) -> bool:
         """Whether its index and its data are there."""
-        return len({path.suffix[:5] for path in checkpoint_files(self.folder, iteration)}) == 2
+        files = checkpoint_files(self.folder, iteration)
+        return {path.suffix == ".index" for path in files} == {True, False}
 
     def remove_unfinished(self) -> None:
         """Deletes what a process that was killed while it saved has left."""
@@ -160,7 +161,7 @@ class Checkpoints:
                 raise RunError(f"{prefix} is of iteration {held}: give it its name back")
             if sets_aside and not self.weights_only:
                 for path in (p for i in damaged for p in checkpoint_files(self.folder, i)):
-                    path.rename(unused(path.with_name("damaged-" + path.name)))
+                    path.rename(unused(path, "damaged"))
             return iteration
         if damaged:
             names = ", ".join(f"ckpt-{iteration}" for iteration in damaged)

@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mmaml_tf.config import LIMIT
 from mmaml_tf.errors import RunError, quoted
-from mmaml_tf.training.storage import replacing
+from mmaml_tf.training.storage import replacing, unused
 
 T = TypeVar("T")
 # Numbers of these files, within the limits that what reads them has.
@@ -113,10 +113,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def set_aside(path: Path, reason: object) -> None:
     """Renames a file that can't be read, with a warning, so that nothing of it is lost."""
-    number = 1
-    while (kept := path.with_name(f"unreadable-{number}-{path.name}")).exists():
-        number += 1
-    path.rename(kept)
+    kept = path.rename(unused(path, "unreadable"))
     logging.warning("%s; it is kept as %s", reason, kept.name)
 
 

@@ -31,6 +31,7 @@ from mmaml_tf.training.storage import writing
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 MAKER = "mmaml_tf"
 LOCK = ".run.lock"
+SCORE = "score.json"  # of the best checkpoint, beside it
 CHECKPOINT_FILE = re.compile(r"ckpt-(\d+)\.(?:index|data-\d{5}-of-\d{5})")
 # Of the command that the lock's file quotes.
 MAX_SIGNATURE = 200

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import math
 import os
 import shutil
@@ -115,13 +116,10 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
 
 
-def unused(path: Path) -> Path:
-    """A path where nothing is: this one, or with a number."""
-    number, free = 1, path
-    while os.path.lexists(free):
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
+def unused(path: Path, prefix: str) -> Path:
+    """Beside a path, one where nothing is: `<prefix>-1-<name>`, or with the next number."""
+    paths = (path.with_name(f"{prefix}-{number}-{path.name}") for number in itertools.count(1))
+    return next(free for free in paths if not os.path.lexists(free))
 
 
 def _remove(path: Path) -> None:
