@@ -25,6 +25,10 @@ def test_texts_have_the_results_as_they_are():
     for path, text in texts.items():
         linked = re.findall(r"\]\(([^)#:]+)[)#]", text)
         assert linked and all((path.parent / target).exists() for target in linked)
+        for block in re.split(r"\n\s*\n", text):
+            lines = [line for line in block.splitlines() if "| " in line or "|-" in line]
+            if any("|---" in line for line in lines):
+                assert len({line.count("|") for line in lines}) == 1, block
     readme, _ = tables.DOCUMENTS
     without = texts | {readme: texts[readme].replace("<!-- regression -->", "")}
     with pytest.raises(ValueError, match="regression, not 1"):
