@@ -4,7 +4,7 @@
 results/<domain>/<label>-seed<N>, with a label that follows from what the row says.
 """
 
-from tools import rows_of_returns
+from tools import rows_of_images, rows_of_returns
 from tools.row import Place, Row, Table
 
 COSINE = ("--lr_schedule=cosine",)
@@ -190,161 +190,12 @@ SINUSOID = Table(
     ),
 )
 
-ARCHIVES = "--data_dir=omniglot_archives"
-# 15,000 iterations of the easiest kind of task were enough; of the others one takes long, so that
-# more is logged, and validated.
-SHORT = {"5way-1shot": ("--iterations=15000",)}
-LONG = SHORT | {
-    "5way-5shot": ("--log_every=250",),
-    "20way-1shot": ("--log_every=250",),
-    "20way-5shot": ("--log_every=125",),
-}
-
-
-def _omniglot(ways: int, shots: int, *flags: str) -> Place:
-    named = (f"--num_ways={ways}", f"--num_shots={shots}", *flags, ARCHIVES)
-    return Place("omniglot", f"{ways}way-{shots}shot", named, steps=3 if ways == 5 else 5)
-
-
-def _accuracies(*percent: str) -> dict[str, str]:
-    """The papers' figures, in the order of the columns."""
-    settings = ("5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot")
-    return dict(zip(settings, percent, strict=False))
-
-
-OMNIGLOT = Table(
-    (
-        _omniglot(5, 1, "--eval_tasks=10000"),
-        _omniglot(5, 5, "--eval_tasks=10000"),
-        _omniglot(20, 1),
-        _omniglot(20, 5),
-    ),
-    (
-        Row(
-            "MAML",
-            "maml",
-            flags_at=LONG,
-            papers=_accuracies("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2"),
-        ),
-        Row(
-            "MAML, first order",
-            "maml",
-            variant="first_order",
-            flags=("--first_order",),
-            flags_at=SHORT,
-            papers=_accuracies("98.3 ± 0.5", "99.2 ± 0.2", "89.4 ± 0.5", "97.9 ± 0.1"),
-        ),
-        Row(
-            "MAML, no convolutions",
-            "maml",
-            network="mlp",
-            flags_at=SHORT | {"5way-5shot": ("--iterations=15000",)},
-            papers=_accuracies("89.7 ± 1.1", "97.5 ± 0.6"),
-        ),
-        # Of before modulation began at none.
-        Row(
-            "MuMoMAML, FiLM",
-            "mumomaml",
-            "film",
-            flags=("--head_initializer=glorot_uniform",),
-            flags_at=LONG,
-        ),
-        Row("modulation alone", "modulation", "film", flags_at=SHORT),
-        Row(
-            "Meta-SGD",
-            "meta_sgd",
-            flags_at=SHORT,
-            steps=1,
-            papers=_accuracies("99.53 ± 0.26", "99.93 ± 0.09", "95.93", "98.97"),
-        ),
-        Row(
-            "MAML++",
-            "maml_plus_plus",
-            flags_at=SHORT,
-            steps=5,
-            papers=_accuracies("99.47", "99.93", "97.65", "99.33"),
-        ),
-        Row("ANIL", "anil", flags_at=SHORT, papers=_accuracies("", "", "96.2 ± 0.5", "98.0 ± 0.3")),
-        Row(
-            "context vector",
-            "context",
-            flags_at=SHORT,
-            papers=_accuracies("94.9 ± 0.9", "97.7 ± 0.3"),
-        ),
-        # Its iterations are of five tasks, where others' are of 32.
-        Row("Reptile", "reptile", steps=50, papers=_accuracies("97.68", "99.48", "89.43", "97.12")),
-        Row(
-            "prototypical networks",
-            "protonet",
-            flags_at=SHORT,
-            papers=_accuracies("98.8", "99.7", "96.0", "98.9"),
-        ),
-        Row(
-            "matching networks",
-            "matching",
-            flags_at=SHORT,
-            papers=_accuracies("98.1", "98.9", "93.8", "98.5"),
-        ),
-        Row(
-            "matching networks, plain cosines",
-            "matching",
-            variant="plain",
-            flags=("--cosine_scale=0",),
-            flags_at=SHORT,
-            places=("5way-1shot",),
-        ),
-        Row("transformer in context", "in_context", flags_at=SHORT),
-        Row("classifier, fine-tuned", "finetune", flags_at=SHORT, steps=15),
-        Row("random, fine-tuned", "random", steps=15),
-    ),
-)
-
-
-def _sets(*names: str) -> Place:
-    """Sets of images as modes, smaller than they come, so that a core is enough."""
-    return Place(
-        "image_sets",
-        f"{'+'.join(names)}-5way-1shot",
-        (
-            f"--image_sets={','.join(f'image_sets/{name}' for name in names)}",
-            "--image_size=28",
-            "--iterations=5000",
-            "--log_every=250",
-            "--checkpoint_every=250",
-        ),
-        modes=names,
-    )
-
-
-OF_SETS = (
-    Row("MAML", "maml", network="max_pool"),
-    Row("Multi-MAML", "multi_maml", network="max_pool"),
-    Row("MuMoMAML, FiLM", "mumomaml", "film", network="max_pool"),
-)
-WITH_MINI_IMAGENET = Table((_sets("omniglot", "miniimagenet"),), OF_SETS)
-IMAGES = Table(
-    (_sets("omniglot", "caltech101"),),
-    (
-        *OF_SETS,
-        Row(
-            "MuMoMAML, FiLM, `--head_initializer=glorot_uniform`",
-            "mumomaml",
-            "film",
-            variant="random_start",
-            network="max_pool",
-            flags=("--head_initializer=glorot_uniform",),
-        ),
-    ),
-)
-
 # By the name of the place that holds it, in README.md or results/README.md.
 TABLES = {
     "sinusoid": SINUSOID,
     "regression": REGRESSION,
     **rows_of_returns.TABLES,
-    "omniglot": OMNIGLOT,
-    "images": IMAGES,
-    "images_miniimagenet": WITH_MINI_IMAGENET,
+    **rows_of_images.TABLES,
 }
 
 # The run whose SavedModel is pretrained/<domain>/saved_model.

@@ -178,8 +178,8 @@ def _updates(step: int) -> str:
     return "after modulation" if step == 0 else "before modulation"
 
 
-def omniglot(table: Table) -> str:
-    """Accuracies in the four settings of the MAML paper, and the iterations behind them."""
+def accuracies(table: Table) -> str:
+    """Accuracies in several settings, and the iterations behind them."""
     lines = []
     for row in table.rows:
         line = [row.name]
@@ -191,9 +191,8 @@ def omniglot(table: Table) -> str:
             line.append(_beside_paper(cell, row.papers.get(place.key)))
         if {*line[1:]} != {NOT_RUN}:
             lines.append(line)
-    head = [
-        place.setting.replace("way-", "-way ").replace("shot", "-shot") for place in table.places
-    ]
+    settings = ["-".join(place.setting.split("-")[-2:]) for place in table.places]
+    head = [text.replace("way-", "-way ").replace("shot", "-shot") for text in settings]
     return markdown.table(["accuracy in % (iterations)", *head], lines)
 
 
@@ -220,7 +219,8 @@ def _beside_paper(cell: str, paper: str | None) -> str:
 WRITERS: dict[str, Callable[[Table], str]] = {
     "sinusoid": sinusoid,
     "regression": regression,
-    "omniglot": omniglot,
+    "omniglot": accuracies,
+    "miniimagenet": accuracies,
     "images": images,
     "images_miniimagenet": images,
 }
