@@ -18,6 +18,8 @@ def test_summary_by_hand():
     assert table["mean"][(1, "b")] == 3.0
     # s = sqrt(2) for (2, 4), n = 2: 1.96 * sqrt(2) / sqrt(2).
     assert table["ci95"][(1, "b")] == pytest.approx(1.96)
+    # Of (0.5, 0.7) a tenth of that. Both modes have half of the tasks.
+    assert table["ci95"][(1, "all")] == pytest.approx(np.hypot(1.96, 0.196) / 2)
     assert table["num_tasks"].to_dict() == {
         (step, mode): 4 if mode == "all" else 2 for step in (0, 1) for mode in ("all", "a", "b")
     }

@@ -167,18 +167,25 @@ def step_name(step: int) -> str:
 def summarise(results: TaskResults, mode_names: Sequence[str], metric: str) -> pd.DataFrame:
     """The rows of evaluation.csv: for all tasks and for each mode, before and after every step.
 
-    ci95 is 1.96 s / sqrt(n) over the n tasks of the row.
+    ci95 is 1.96 s / sqrt(n) over the n tasks of a mode. As each mode has its fixed share of the
+    tasks, that of all is of the weighted sum of the modes' means: how far apart they are is no
+    matter of chance, and not in it.
     """
-    selections = [("all", np.ones(len(results.modes), bool))]
-    if len(mode_names) > 1:
-        selections += [(name, results.modes == index) for index, name in enumerate(mode_names)]
     scores = dict(enumerate(results.scores.T))
     if results.unmodulated is not None:
         scores = {BEFORE_MODULATION: results.unmodulated} | scores
-    rows = []
+    shares = np.bincount(results.modes, minlength=len(mode_names)) / len(results.modes)
+    rows: list[tuple[Any, ...]] = []
     for step, of_tasks in scores.items():
-        for name, chosen in selections:
-            values = of_tasks[chosen].astype(np.float64)
-            ci95 = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-            rows.append((step, name, metric, values.mean(), ci95, len(values)))
+        values = of_tasks.astype(np.float64)
+        of_modes = [_mean(values[results.modes == index]) for index in range(len(mode_names))]
+        ci95 = np.linalg.norm(shares * [ci for _, ci, _ in of_modes])
+        rows.append((step, "all", metric, values.mean(), ci95, len(values)))
+        if len(mode_names) > 1:
+            named = zip(mode_names, of_modes, strict=True)
+            rows += [(step, name, metric, *of_mode) for name, of_mode in named]
     return pd.DataFrame(rows, columns=list(Row.__annotations__))
+
+
+def _mean(values: np.ndarray) -> tuple[float, float, int]:
+    return values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values)), len(values)
