@@ -235,7 +235,9 @@ def from_arrays(
 
 
 def _kind(array: np.ndarray) -> Any:
-    """float32 for real numbers, int32 for whole ones."""
+    """float32 for real numbers, int32 for whole ones; bytes stay what they are."""
+    if array.dtype == np.uint8:
+        return np.uint8
     return np.float32 if np.issubdtype(array.dtype, np.floating) else np.int32
 
 

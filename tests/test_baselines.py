@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mmaml_tf as mm
+from mmaml_tf import methods
 from mmaml_tf.learners.baselines import Oracle, Pretrained, Random
 from mmaml_tf.learners.finetuned import FineTuned
 from mmaml_tf.learners.nearest_neighbour import NearestNeighbour
@@ -120,3 +121,25 @@ def test_its_features_are_those_of_a_classifier_of_all_classes(float64):
 @pytest.mark.parametrize("make", [Pretrained, Oracle])
 def test_training_gradient_is_the_difference_quotient(float64, make):
     check_every_variable(make(network()))
+
+
+@pytest.mark.parametrize("method", methods.of("regression"))
+def test_evaluate_reports_the_loss_after_the_steps(method):
+    domain = tiny_domain(method)
+    check_evaluate(domain, domain.build_learner(), mm.losses.mean_squared_error)
+
+
+@pytest.mark.parametrize("method", ["maml", "protonet", "finetune", "nearest_neighbour"])
+def test_evaluate_reports_the_loss_of_a_tasks_own_classes(method, tmp_path):
+    write_archives(tmp_path)
+    domain = tiny_omniglot(tmp_path, method)
+    check_evaluate(domain, domain.build_learner(), mm.losses.cross_entropy)
+
+
+def check_evaluate(domain, learner, loss):
+    learner.compile()
+    learner.task_metric = loss
+    shots = domain.config.num_shots
+    batch = domain.tasks.sample(Draw(TaskStream.EVALUATION, 0, 0, 4), shots, shots)
+    logs = learner.test_step(batch)
+    np.testing.assert_allclose(logs["loss"], logs["metric"], rtol=1e-5)

@@ -207,6 +207,7 @@ def test_a_metric_is_reported_beside_the_loss():
         "accuracy",
         "sparse_categorical_accuracy",
         keras.metrics.SparseCategoricalAccuracy(),
+        keras.metrics.SparseTopKCategoricalAccuracy(k=1),
     )
     for metric in accuracies:
         learner = mm.MAML(dense(units=2), loss="cross_entropy", metric=metric, inner_lr=5.0)

@@ -169,14 +169,6 @@ def test_norms_of_a_nested_model_and_layers_that_do_not_adapt():
     assert [layer.name for layer in head.network.plan.adapting] == ["head"]
 
 
-def test_evaluate_reports_the_loss_after_all_steps(float64):
-    model, batch = curves()
-    learner = learner_of(model, metric="mse")
-    logs = learner.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], logs["metric"], rtol=1e-6)
-    assert abs(float(tf.reduce_mean(learner.meta_loss(batch)[0])) - logs["metric"]) > 1e-3
-
-
 @pytest.mark.parametrize("batching", ["batched", "map"])
 def test_norms_that_a_first_order_loss_does_not_see_stay(float64, batching):
     model, batch = images()

@@ -49,6 +49,19 @@ class Drawn(Walk):
         return np.full((8, 8, 3), round(float(100 + 100 * self.x[0])), np.uint8)
 
 
+class Tired(Walk):
+    """Has a limit of its own, below its registration's."""
+
+    def reset(self, *, seed=None, options=None):
+        self.steps_left = 3
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps_left -= 1
+        *seen, _, infos = super().step(action)
+        return *seen, self.steps_left == 0, infos
+
+
 class Unbounded(Walk):
     action_space = Box(-np.inf, np.inf, (1,))
 
@@ -71,7 +84,7 @@ class Choosy(Walk):
         raise ValueError(f"no such goal: {options['goal']}")
 
 
-for _class in (Walk, Drawn, Unbounded, Buttons, Image, Goalless, Choosy):
+for _class in (Walk, Drawn, Tired, Unbounded, Buttons, Image, Goalless, Choosy):
     gymnasium.register(f"Test{_class.__name__}-v0", _class, max_episode_steps=HORIZON)
 gymnasium.register("TestEndless-v0", Walk)
 gymnasium.register(  # a batch that knows no goals
@@ -120,6 +133,12 @@ def test_equals_single_environments(env_id):
     assert terminated[-1].tolist() == [True, True, False, True] and batch.num_diverged == 1
     assert np.flatnonzero(truncated[:, 2])[0] == HORIZON - 1
     assert 3 <= np.flatnonzero(terminated[:, 3])[0] <= 4
+
+
+def test_a_limit_of_its_own_ends_an_episode():
+    _, _, rewards, terminated, truncated = played(make_batch("TestTired-v0", 4, GOALS[0]))
+    np.testing.assert_array_equal(truncated[:, 2], np.arange(HORIZON + 2) >= 2)
+    assert not terminated[:, 2].any() and rewards[2, 2] != 0 and not rewards[3:, 2].any()
 
 
 def test_equals_a_batched_twin():
@@ -223,7 +242,7 @@ def test_is_drawn_by_a_process_that_does_not_know_the_registration(tmp_path, mon
     arguments = ("TestDrawn-v0", GOALS[:2], [np.full((3, 1), 0.2)] * 2, tmp_path / "walk.gif")
     save_replay(*arguments)
     with Picture.open(tmp_path / "walk.gif") as animation:
-        assert animation.n_frames == 6
+        assert animation.n_frames == 6 and animation.info["duration"] == 100
     monkeypatch.setattr(Drawn, "__module__", "__main__")
     with pytest.raises(RunError, match="module of its own"):
         save_replay(*arguments)

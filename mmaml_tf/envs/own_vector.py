@@ -111,7 +111,8 @@ class OwnVectorEnv(GoalVectorEnv):
         bounds = self.single_action_space
         assert isinstance(bounds, Box)
         actions = np.clip(actions, bounds.low, bounds.high).astype(bounds.dtype)
-        self._observations, rewards, terminated, _, _ = self._envs.step(actions)
+        self._observations, rewards, terminated, truncated, _ = self._envs.step(actions)
+        self._truncated |= live & truncated  # by a limit of its own
         diverged = live & np.isnan(rewards)
         self.num_diverged += int(diverged.sum())
         return np.where(diverged, 0.0, rewards), terminated, {}

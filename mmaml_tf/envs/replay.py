@@ -27,8 +27,8 @@ from mmaml_tf.envs.arguments import FloatArray
 from mmaml_tf.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
-# About so wide an animation is, or its file gets large.
-MAX_PIXELS = 240
+# About so wide an animation is, or its file gets large; and faster ones browsers slow down.
+MAX_PIXELS, MAX_FPS = 240, 50
 
 
 def save_replay(
@@ -80,8 +80,8 @@ def _importable_spec(env_id: str) -> EnvSpec:
     return spec
 
 
-def replayed(recording: Any) -> list[Any]:
-    """The frames of all episodes of a recording."""
+def replayed(recording: Any) -> tuple[list[Any], float]:
+    """The frames of all episodes of a recording, and how many a second has."""
     frames: list[Any] = []
     spec = EnvSpec.from_json(str(recording["spec"]))
     env = gymnasium.make(spec, render_mode="rgb_array")
@@ -91,10 +91,10 @@ def replayed(recording: Any) -> list[Any]:
             frames.append(env.render())
             env.step(action)
     env.close()
-    return frames
+    return frames, min(env.metadata.get("render_fps", 20), MAX_FPS)
 
 
 if __name__ == "__main__":
     with np.load(sys.argv[1]) as held:
-        frames = replayed(held)
-    save_animation(frames, sys.argv[2], shrink=max(1, len(frames[0]) // MAX_PIXELS))
+        frames, fps = replayed(held)
+    save_animation(frames, sys.argv[2], fps, shrink=max(1, len(frames[0]) // MAX_PIXELS))

@@ -28,6 +28,8 @@ class Pretrained(GradientBased):
         losses = self.task_loss(y, outputs)
         return losses, losses
 
+    test_loss = GradientBased.meta_loss
+
 
 @register("oracle", "regression")
 class Oracle(Pretrained):
@@ -52,6 +54,6 @@ class Random(Pretrained):
 
     def train_step(self, batch: TaskBatch) -> dict[str, Any]:
         """Counts the iteration."""
-        losses, _ = self.workers.mean(self.meta_loss(batch))
+        losses, _ = self.workers.mean(self.meta_loss(self.fitted(batch)))
         self.optimizer.iterations.assign_add(1)
         return self._running_means(losses, losses)

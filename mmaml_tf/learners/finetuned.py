@@ -44,6 +44,8 @@ class FineTuned(GradientBased):
         """See `AllClasses.losses`."""
         return self.classes.losses(batch)
 
+    test_loss = GradientBased.meta_loss
+
     def prior(self, support: Examples, num_steps: int, mode: tf.Tensor | None = None) -> Fast:
         """The body and a head of zeros."""
         *body, head = super().prior(support, num_steps, mode)

@@ -51,8 +51,7 @@ class GradientBased(MetaLearner):
     ):
         super().__init__(model, **settings)
         require_at_least("inner_steps", inner_steps, 0, numbers.Integral)
-        if not tf.is_tensor(inner_lr):
-            require_at_least("inner_lr", inner_lr, 0)
+        require_at_least("inner_lr", inner_lr, 0)
         limits = dict(inner_clip_norm=inner_clip_norm, inner_clip_value=inner_clip_value)
         for name, limit in limits.items():
             if limit is not None:

@@ -112,6 +112,10 @@ class InnerLoop:
         """Of every layer that adapts: here one for all."""
         return [step_size] * num_layers
 
+    def at(self, number: int) -> Self:
+        """The loop as it takes this step, of 0, 1, ..., S - 1: here they are alike."""
+        return self
+
     def adapt(
         self,
         network: TaskNetwork,
@@ -127,8 +131,8 @@ class InnerLoop:
           (None without steps).
         """
         trajectory, first_losses = [fast], None
-        for _ in range(self.num_steps):
-            fast, losses = self.step(network, fast, tau, x, loss)
+        for number in range(self.num_steps):
+            fast, losses = self.at(number).step(network, fast, tau, x, loss)
             trajectory.append(fast)
             first_losses = losses if first_losses is None else first_losses
         return trajectory, first_losses

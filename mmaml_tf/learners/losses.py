@@ -1,5 +1,6 @@
 """Losses and scores, one number per task."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -94,7 +95,8 @@ def per_task(loss: Any) -> TaskLoss:
     if isinstance(found, keras.losses.Loss):
         function = found.call
     elif isinstance(found, keras.metrics.MeanMetricWrapper):
-        function = found._fn  # what it keeps a mean of, which Keras gives no other way
+        # What it keeps a mean of, which Keras gives no other way.
+        function = functools.partial(found._fn, **found._fn_kwargs)
 
     def mean(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         values = tf.convert_to_tensor(function(targets, outputs))

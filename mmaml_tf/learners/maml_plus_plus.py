@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -11,31 +11,64 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import Fast, TaskWeights
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.inner_loop import InnerLoop
+from mmaml_tf.learners.inner_loop import InnerLoop, OutputLoss
 from mmaml_tf.learners.missing import zero_missing
 from mmaml_tf.methods import register
 from mmaml_tf.networks.plan import require_own_names
-from mmaml_tf.tasks import Examples, TaskBatch
+from mmaml_tf.networks.task_network import TaskNetwork
+from mmaml_tf.tasks import TaskBatch
 
 
 @dataclasses.dataclass(frozen=True)
 class ScheduledLoop(InnerLoop):
-    """The inner loop with rates per step and layer.
+    """The inner loop with rates per step and layer, and norms per step.
 
     Attributes:
       rates: alpha of every step [S], one per layer that adapts; empty for `learning_rate`.
-      index: of the next step.
+      norms: of layers by name the weights of the steps after the first, step by step.
+      number: of the step that it takes. Beyond the trained ones the last one's weights count.
     """
 
     rates: Sequence[keras.Variable] = ()
-    index: int = 0
+    norms: Mapping[str, Sequence[Sequence[keras.Variable]]] = dataclasses.field(
+        default_factory=dict
+    )
+    number: int = 0
+
+    def at(self, number: int) -> Self:
+        """See `InnerLoop`."""
+        return dataclasses.replace(self, number=number)
+
+    def step(
+        self,
+        network: TaskNetwork,
+        fast: Fast,
+        tau: Tau,
+        x: tf.Tensor,
+        loss: OutputLoss,
+        learning_rate: float | tf.Tensor | None = None,
+    ) -> tuple[Fast, tf.Tensor]:
+        """See `InnerLoop`; theta'' has the step's norms."""
+        fast = self._with_norms(network, fast)
+        return super().step(network, fast, tau, x, loss, learning_rate)
 
     def step_sizes(self, step_size: tf.Tensor, num_layers: int) -> list[tf.Tensor]:
-        """See `InnerLoop`; of steps beyond the trained ones, the last one's rates count."""
+        """See `InnerLoop`."""
         if not self.rates:
             return super().step_sizes(step_size, num_layers)
-        step = min(self.index, self.rates[0].shape[0] - 1)
+        step = min(self.number, self.rates[0].shape[0] - 1)
         return [step_size / self.learning_rate * rate[step] for rate in self.rates]
+
+    def _with_norms(self, network: TaskNetwork, fast: Fast) -> Fast:
+        if self.number == 0 or not self.norms:
+            return fast
+        chosen = {name: sets[min(self.number, len(sets)) - 1] for name, sets in self.norms.items()}
+        return [
+            TaskWeights(tuple(tf.convert_to_tensor(v)[None] for v in chosen[layer.name]))
+            if layer.name in chosen
+            else weights
+            for layer, weights in zip(network.plan.layers, fast, strict=True)
+        ]
 
 
 @register("maml_plus_plus", "regression", "classification")
@@ -134,6 +167,9 @@ class MAMLPlusPlus(GradientBased):
             for layer in norms
             if steps > 1
         }
+        self.inner_loop = ScheduledLoop(
+            **vars(self.inner_loop), rates=self.step_rates, norms=self.later_norms
+        )
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
         """See `MetaLearner`; what the measures add goes with theta."""
@@ -169,10 +205,16 @@ class MAMLPlusPlus(GradientBased):
         self, batch: TaskBatch, tau: Tau = None, first_order: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `GradientBased`; at first the query loss after every step counts."""
-        steps = self.inner_loop.num_steps
-        mode = batch.mode if self.map_tasks else None
-        trajectory, support_losses = self.trajectory(
-            batch.support, tau, steps, mode, first_order=first_order
+        loop, support = self.inner_loop, batch.support
+        if first_order:
+            loop = dataclasses.replace(loop, first_order=True)
+        steps = loop.num_steps
+        trajectory, support_losses = loop.adapt(
+            self.network,
+            self.prior(support, steps),
+            tau,
+            support.x,
+            lambda outputs: self.task_loss(support.y, outputs),
         )
 
         def query_losses(fast: Fast) -> tf.Tensor:
@@ -191,44 +233,4 @@ class MAMLPlusPlus(GradientBased):
             losses = tf.cond(is_early, of_all_steps, lambda: losses)
         return losses, losses if support_losses is None else support_losses
 
-    def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `MetaLearner`."""
-        return super().meta_loss(batch)
-
-    def trajectory(
-        self,
-        support: Examples,
-        tau: Tau,
-        num_steps: int,
-        mode: tf.Tensor | None = None,
-        first_order: bool = False,
-    ) -> tuple[list[Fast], tf.Tensor | None]:
-        """See `GradientBased`; theta' after a step has that step's norms."""
-        loop = ScheduledLoop(**vars(self.inner_loop), rates=self.step_rates)
-        if first_order:
-            loop = dataclasses.replace(loop, first_order=True)
-        fast, first_losses = self.prior(support, num_steps, mode), None
-        trajectory = [fast]
-        for step in range(num_steps):
-            fast, losses = dataclasses.replace(loop, index=step).step(
-                self.network,
-                self._at(fast, step),
-                tau,
-                support.x,
-                lambda outputs: self.task_loss(support.y, outputs),
-            )
-            trajectory.append(fast)
-            first_losses = losses if first_losses is None else first_losses
-        return trajectory, first_losses
-
-    def _at(self, fast: Fast, step: int) -> Fast:
-        """theta' with a step's norms."""
-        if step == 0 or not self.later_norms:
-            return fast
-        chosen = {name: sets[min(step, len(sets)) - 1] for name, sets in self.later_norms.items()}
-        return [
-            TaskWeights(tuple(tf.convert_to_tensor(v)[None] for v in chosen[layer.name]))
-            if layer.name in chosen
-            else weights
-            for layer, weights in zip(self.network.plan.layers, fast, strict=True)
-        ]
+    test_loss = GradientBased.meta_loss

@@ -246,7 +246,8 @@ class MetaLearner(MetaTraining):
         return logs
 
     def test_loss(self, batch: TaskBatch) -> tuple[tf.Tensor, tf.Tensor]:
-        """What `test_step` reports: `meta_loss`, where that is the loss after all steps."""
+        """What `test_step` reports: each task's query loss after all steps, and support loss before
+        the first. That is `meta_loss`, where training is on nothing else."""
         return self.meta_loss(batch)
 
     def predict(self, *arguments: Any, **options: Any) -> NoReturn:

@@ -37,6 +37,8 @@ class NearestNeighbour(MetricLearner):
         """See `AllClasses.losses`."""
         return self.classes.losses(batch)
 
+    test_loss = MetricLearner.meta_loss
+
     def answer(self, support: Examples, queries: tf.Tensor) -> tf.Tensor:
         """The cosine with each class's nearest image."""
         directions = [tf.math.l2_normalize(part, -1) for part in (queries, support.x)]

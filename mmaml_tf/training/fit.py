@@ -1,7 +1,6 @@
 """Training with Keras's `fit`, from wherever the run folder left off."""
 
 import math
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from mmaml_tf.config import RunConfig
 from mmaml_tf.devices import agreement, execution
+from mmaml_tf.devices.cores import num_cores
 from mmaml_tf.devices.train_function import train_function
 from mmaml_tf.errors import RunError
 from mmaml_tf.few_shot.config import FewShotConfig
@@ -133,7 +133,7 @@ def train(
         return workers.share(sample(iteration))
 
     # A GPU's steps take less time than one thread needs to draw their tasks.
-    drawn_at_once = os.cpu_count() if execution.has_gpu() else None
+    drawn_at_once = num_cores() if execution.has_gpu() else None
     tasks = untuned(iterations.map(share, drawn_at_once).prefetch(2))
     first_interval = math.ceil(start / config.log_every)
     saver = SaveCheckpoints(checkpoints, config.checkpoint_every, workers)
