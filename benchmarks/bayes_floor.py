@@ -32,8 +32,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.trained import trained
 from data.families import Family
 from data.regression import MIXTURES, Mixture
-from mmaml_tf.config import ConfigError
-from mmaml_tf.errors import RunError
 from mmaml_tf.learners.losses import mean_squared_error
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
@@ -149,10 +147,7 @@ def main() -> None:
         parser.error(f"{args.domain} has no noise, so its floor is 0")
     names, learners = ["mode unknown", "told the mode"], []
     for path in args.checkpoint:
-        try:
-            domain, learner = trained(path, RegressionConfig)
-        except (RunError, ConfigError) as error:
-            parser.error(str(error))
+        domain, learner = trained(path, RegressionConfig)
         if domain.config.domain != args.domain:
             parser.error(f"{path} is a run of {domain.config.domain}, not of {args.domain}")
         names.append(Path(path).name)

@@ -26,8 +26,12 @@ from mmaml_tf.tasks import TaskStream
 def counted(
     returns: np.ndarray, lengths: np.ndarray, horizon: int, rng: np.random.Generator
 ) -> float:
-    """The mean of a task's episodes [rollouts] that as many environments complete by the time that
-    their steps are `horizon` each on average."""
+    """What [MAML]'s sampler would report of a task whose episodes are these [rollouts].
+
+    Its environments, as many as there are episodes, start the next one where one has ended, until
+    the complete ones have `horizon` steps for each environment; the mean is of those. Short ones
+    are more of them.
+    """
     number = len(returns)
     running = []
     for environment in range(number):

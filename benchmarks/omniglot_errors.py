@@ -16,8 +16,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.trained import trained
 from flags.omniglot_config import OmniglotConfig
-from mmaml_tf.config import ConfigError
-from mmaml_tf.errors import RunError
 
 WORST = (0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -34,10 +32,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="a run's folder")
     parser.add_argument("--eval_tasks", type=int, default=2_000)
     args = parser.parse_args()
-    try:
-        domain, learner = trained(args.checkpoint, OmniglotConfig, eval_tasks=args.eval_tasks)
-    except (RunError, ConfigError) as error:
-        parser.error(str(error))
+    domain, learner = trained(args.checkpoint, OmniglotConfig, eval_tasks=args.eval_tasks)
     errors = 1 - domain.evaluate(learner).scores[:, domain.config.eval_steps]
     print(f"mean error {errors.mean():.2%}; tasks with an error {(errors > 1e-6).mean():.1%}")
     for share in WORST:

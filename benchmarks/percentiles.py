@@ -17,8 +17,6 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.trained import trained
-from mmaml_tf.config import ConfigError
-from mmaml_tf.errors import RunError
 from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.regression.config import RegressionConfig
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
@@ -48,15 +46,12 @@ def main() -> None:
     parser.add_argument("--inner_clip_norm", type=float, help="instead of the run's; 0 for none")
     args = parser.parse_args()
 
-    try:
-        domain, learner = trained(
-            args.checkpoint,
-            RegressionConfig,
-            eval_tasks=args.eval_tasks,
-            inner_clip_norm=args.inner_clip_norm,
-        )
-    except (RunError, ConfigError) as error:
-        parser.error(str(error))
+    domain, learner = trained(
+        args.checkpoint,
+        RegressionConfig,
+        eval_tasks=args.eval_tasks,
+        inner_clip_norm=args.inner_clip_norm,
+    )
     config = domain.config
 
     points = (config.num_shots, config.num_queries)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+import registry
 from data.goals import GOALS
 from data.omniglot import OmniglotTasks
 from data.omniglot_characters import Characters
@@ -22,7 +23,7 @@ def regression(method: str, name: str = "regression_2mode", **settings: Any) -> 
     mixture = MIXTURES[name]
     modes = tuple(mixture.mode_names)
     paper = regression_config.paper_settings(name, method, modes, mixture.defaults)
-    return RegressionDomain(regression_config.RegressionConfig(**(paper | settings)), mixture)
+    return registry.find(name).build(regression_config.RegressionConfig(**(paper | settings)))
 
 
 def omniglot(method: str, ways: int = 5, shots: int = 1, **settings: Any) -> ClassificationDomain:

@@ -30,7 +30,7 @@ from mmaml_tf.envs import HALF_CHEETAH_SPEED
 def main() -> None:
     """Times and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--method", default="mumomaml")
+    parser.add_argument("--method", choices=("maml", "mumomaml"), default="mumomaml")
     parser.add_argument("--meta_batch_size", type=int, default=40)
     parser.add_argument("--rollouts", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)

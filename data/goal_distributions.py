@@ -51,8 +51,8 @@ class GoalDistribution(ABC):
     ) -> tuple[FloatArray, IntArray]:
         """Draws goals [num_tasks, dim] and their modes [num_tasks], equally many of each.
 
-        Modes alternate (0, 1, 0, 1, …), so any even slice is balanced too. The same seed gives the
-        same goals.
+        Modes alternate (0, 1, 0, 1, …), so a slice of a multiple of them is balanced. The
+        same seed gives the same goals.
 
         Raises:
             ValueError: num_tasks is not a positive multiple of the number of modes.

@@ -1,7 +1,7 @@
 """Task distribution p(T) of the Omniglot domain: episodes over split characters."""
 
 import functools
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -58,7 +58,7 @@ class OmniglotTasks(EpisodeTasks):
                 )
 
     @classmethod
-    def load(cls, data_dir: str, *args, **kwargs) -> Self:
+    def load(cls, data_dir: str, *args: Any, **kwargs: Any) -> Self:
         """The tasks over the characters of a folder (see `omniglot_characters.load`)."""
         return cls(_characters(data_dir), *args, **kwargs)
 

@@ -101,6 +101,11 @@ class Mixture:
         """Numbers in an x."""
         return 1 + (self.num_parameters if self.is_told else 0)
 
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Where x is drawn."""
+        return self.inputs.low, self.inputs.high
+
     def one_sided(self) -> Self:
         """The same functions, of whose inputs only the lower half of the range is met."""
         low, high = self.inputs.low, self.inputs.high

@@ -7,6 +7,7 @@ python examples/own_method.py --method=boil --domain=regression_2mode --preset=q
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -20,7 +21,7 @@ import run_experiment
 class BOIL(mm.MAML):
     """MAML that adapts all layers but the last."""
 
-    def __init__(self, model: keras.Model, **settings):
+    def __init__(self, model: keras.Model, **settings: Any):
         *body, _ = [layer.name for layer in model.layers if layer.trainable_variables]
         super().__init__(model, adapts=body, **settings)
 

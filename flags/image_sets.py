@@ -33,4 +33,4 @@ def config(domain: str, method: str, preset: str) -> ImageSetsConfig:
     settings = paper_settings(method, chosen.get("image_sets", ()), **shaping)
     if preset == "quick":
         settings = ImageSetsConfig.changed(settings, QUICK)
-    return ImageSetsConfig(**(settings | chosen))
+    return ImageSetsConfig.of_settings(settings | chosen)

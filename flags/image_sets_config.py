@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from mmaml_tf.classification.config import ClassificationConfig, widths
+from mmaml_tf.classification.config import DEFAULTS, ClassificationConfig, widths
 from mmaml_tf.config import ConfigError
-from mmaml_tf.few_shot.config import DEFAULTS
 
 OMNIGLOT = "omniglot"
 
@@ -88,13 +87,10 @@ def paper_settings(
     settings: dict[str, Any] = dict(
         domain="image_sets",
         method=method,
-        iterations=60_000,
         meta_batch_size=4 * max(1, len(modes)),
         inner_steps=5,
         inner_lr=0.01 * num_ways,
         **DEFAULTS,
-        context_size=3,
-        meta_clip_norm=None,
         meta_clip_value=10.0 * num_shots / (num_ways * num_queries),
         log_every=100,
         checkpoint_every=100,
@@ -107,19 +103,10 @@ def paper_settings(
         eval_steps=10,
         network=network,
         filters=widths(network, (32, 32, 32, 32)),
-        # Choice: MAML's prior is where it starts. From random heads MuMoMAML learned more slowly on
-        # two sets of images.
-        head_initializer="zeros",
-        encoder="images",
-        encoder_filters=(32, 64, 128, 256),
-        embedding_units=128,
-        task_batching="auto",
-        bn_statistics="transductive",
         image_sets=image_sets,
         modes=modes,
         image_size=84,
         rotated_sets=tuple(name for name in modes if name == OMNIGLOT),
-        split_seed=0,
         validation_tasks=200 * max(1, len(modes)),
     )
     return ImageSetsConfig.published(settings)

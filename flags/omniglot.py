@@ -28,4 +28,4 @@ def config(domain: str, method: str, preset: str) -> OmniglotConfig:
     settings = paper_settings(method, **shaping)
     if preset == "quick":
         settings = OmniglotConfig.changed(settings, QUICK)
-    return OmniglotConfig(**(settings | chosen))
+    return OmniglotConfig.of_settings(settings | chosen)

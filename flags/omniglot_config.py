@@ -4,8 +4,7 @@ import dataclasses
 import os
 from typing import Any, Self
 
-from mmaml_tf.classification.config import ClassificationConfig, widths
-from mmaml_tf.few_shot.config import DEFAULTS
+from mmaml_tf.classification.config import DEFAULTS, ClassificationConfig, widths
 
 DEFAULT_DATA_DIR = "~/.cache/mmaml_tf/omniglot"
 
@@ -64,13 +63,10 @@ def paper_settings(
     settings: dict[str, Any] = dict(
         domain="omniglot",
         method=method,
-        iterations=60_000,
         meta_batch_size=32,
         inner_steps=1,
         inner_lr=0.4,
         **DEFAULTS,
-        context_size=3,
-        meta_clip_norm=None,
         log_every=500,
         checkpoint_every=500,
         eval_tasks=1_000,
@@ -81,16 +77,7 @@ def paper_settings(
         eval_steps=3,
         network=network,
         filters=widths(network, (64, 64, 64, 64)),
-        # Choice: MAML's prior is where it starts. From random heads MuMoMAML learned more slowly on
-        # two sets of images.
-        head_initializer="zeros",
-        encoder="images",
-        encoder_filters=(32, 64, 128, 256),
-        embedding_units=128,
-        task_batching="auto",
-        bn_statistics="transductive",
         data_dir=DEFAULT_DATA_DIR,
-        split_seed=0,
         train_characters=1_100,
         validation_characters=100,
         validation_tasks=400,

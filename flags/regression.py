@@ -31,4 +31,4 @@ def config(
     settings = paper_settings(domain, method, modes, own)
     if preset == "quick":
         settings = RegressionConfig.changed(settings, QUICK)
-    return RegressionConfig(**(settings | common.given(RegressionConfig, method)))
+    return RegressionConfig.of_settings(settings | common.given(RegressionConfig, method))

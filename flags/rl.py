@@ -63,4 +63,4 @@ def config(
     if settings["reward"] not in rewards:
         known = ", ".join(reward for reward in rewards if reward) or "one reward"
         raise ConfigError("reward", settings["reward"], f"--domain={domain} has {known}")
-    return RlConfig(**settings)
+    return RlConfig.of_settings(settings)

@@ -5,6 +5,7 @@ when one is made, for the methods that its method is looked up among.
 """
 
 import dataclasses
+import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -167,6 +168,21 @@ class RunConfig:
         return cls.for_method(cls.changed(settings, method.published_for(cls.DATA, settings)))
 
     @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """A run with these settings.
+
+        Raises:
+          ConfigError: for a setting that such runs do not have.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; {near[0]}?" if near else ""
+                raise ConfigError(name, settings[name], f"not a setting of {cls.DATA} runs{hint}")
+        return cls(**settings)
+
+    @classmethod
     def changed(cls, settings: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """Settings with changes, but not of how long a method trains that does not."""
         is_trained = methods.of(cls.KIND)[settings["method"]].is_trained
@@ -226,7 +242,10 @@ class RunConfig:
 
     def require_each_mode(self, modes: Sequence[str], *fields: str) -> None:
         """Raises ConfigError unless the fields are as many tasks of each mode, and an evaluation
-        has two at least: intervals are given per mode, and one task has none."""
+        has two at least: intervals are given per mode, and one task has none. Modes have names of
+        their own."""
+        is_named = tuple(modes) == ("all",) or len({*modes, "all"}) > len(modes)
+        self.require("modes", is_named, 'each needs a name of its own, and none is "all"')
         for field in fields:
             self.require(
                 field,

@@ -5,7 +5,7 @@ Free of TensorFlow: the files that register what is built in are imported when o
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Entry = TypeVar("Entry")
 Own = TypeVar("Own")
@@ -24,9 +24,19 @@ class Registry(Generic[Entry]):
         self._entries: dict[str, dict[str, Entry]] = {}
 
     def add(self, name: str, kinds: Iterable[str], entry: Entry) -> None:
-        """Makes an entry known to domains of these kinds; of two with one name the later counts."""
+        """Makes an entry known to domains of these kinds, in place of an earlier definition of it.
+
+        Raises:
+          ValueError: if another one has the name.
+        """
         for kind in kinds:
-            self._entries.setdefault(kind, {})[name] = entry
+            known = self._entries.setdefault(kind, {})
+            if name in known and _origin(known[name]) != _origin(entry):
+                raise ValueError(
+                    f"{name!r} names two things of {kind}, {_origin(known[name])} and "
+                    f"{_origin(entry)}: register yours under another name"
+                )
+            known[name] = entry
 
     def register(self, name: str, *kinds: str) -> Callable[[Own], Own]:
         """Makes what it decorates available under `name` in domains of these kinds."""
@@ -47,3 +57,10 @@ class Registry(Generic[Entry]):
         """Forgets an entry, as a test does with its own."""
         for entries in self._entries.values():
             entries.pop(name, None)
+
+
+def _origin(entry: Any) -> str:
+    """Where an entry was defined; in a notebook it may be so again."""
+    made = getattr(entry, "learner", entry)  # a method is what makes its learner
+    name = getattr(made, "__qualname__", type(made).__qualname__)
+    return f"{getattr(made, '__module__', type(made).__module__)}.{name}"

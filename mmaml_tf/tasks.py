@@ -24,12 +24,12 @@ class TaskBatch(NamedTuple):
       query: D_val of each task, what the adapted learner is scored on. Never shares a point
         with the support set.
       mode: [tasks] int32, the index of the mode that each task was drawn from. Only Multi-MAML
-        (an oracle) and the reports look at it.
+        (an oracle) and the reports look at it; None for a single mode.
     """
 
     support: Examples
     query: Examples
-    mode: tf.Tensor
+    mode: tf.Tensor = None
 
     def points(self) -> Examples:
         """Support and query points of each task together."""
@@ -103,7 +103,9 @@ def from_function(
       seed: of the stream: another one draws other tasks.
 
     Returns:
-      A dataset of `TaskBatch`, for `fit`.
+      A dataset of `TaskBatch`, for `fit`. Whatever goes through it begins at its first task: take
+      another seed to evaluate, and one `fit` of many epochs rather than many of one. Tasks are
+      drawn one after the other; `prefetch` draws while training goes on.
 
     Raises:
       ValueError: if `sample` does not return two arrays of more than K points each, functions

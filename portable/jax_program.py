@@ -1,4 +1,4 @@
-"""StableHLO on JAX's first device (a GPU where JAX has one). Written against JAX 0.11."""
+"""StableHLO on JAX's first device (a GPU where JAX has one). Written against JAX 0.10."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

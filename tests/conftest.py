@@ -1,5 +1,6 @@
 """Settings of every test: the CPU, the command's thread settings, and float64 on request."""
 
+import functools
 import os
 import shutil
 
@@ -8,6 +9,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
+from flags.common import FLAGS
 from mmaml_tf.importing import no_collections
 
 with no_collections():
@@ -21,6 +23,14 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 def same_weights_in_every_run():
     """A difference quotient over a ReLU's kink is wrong, about once in a thousand weights."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_flags_stay():
+    """Of a command that a test ran."""
+    yield
+    for name in FLAGS:
+        FLAGS[name].unparse()
 
 
 @pytest.fixture
@@ -42,14 +52,17 @@ def in_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A regression run of 10 iterations of each of two methods."""
+    """Where a method's regression run of 10 iterations is; trains it when first asked."""
     from tests.runs import command, tiny_flags
 
-    folder = tmp_path_factory.mktemp("trained")
-    for method in ("maml", "mumomaml"):
+    @functools.cache
+    def folder_of(method):
+        folder = tmp_path_factory.mktemp(method)
         flags = ["--domain=regression_2mode", *tiny_flags(method), "--iterations=10"]
-        assert command(*flags, f"--output_dir={folder / method}") == 0
-    return folder
+        assert command(*flags, f"--output_dir={folder}") == 0
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture
@@ -57,6 +70,6 @@ def copied(trained, in_empty_folder):
     """Copies one of these runs into the empty folder."""
 
     def copy(path="run", method="maml"):
-        return shutil.copytree(trained / method, in_empty_folder / path)
+        return shutil.copytree(trained(method), in_empty_folder / path)
 
     return copy

@@ -1,8 +1,7 @@
 """Tiny Omniglot runs that the tests train through the library."""
 
-from data.omniglot import OmniglotTasks
+import registry
 from flags.omniglot_config import OmniglotConfig, paper_settings
-from mmaml_tf.classification.domain import ClassificationDomain
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import as_flags
 
@@ -30,15 +29,7 @@ def tiny_flags(method="mumomaml"):
 
 def tiny_domain(data_dir, method="mumomaml", **settings):
     chosen = paper_settings(method) | TINY | dict(data_dir=str(data_dir)) | settings
-    config = OmniglotConfig(**OmniglotConfig.for_method(chosen))
-    tasks = OmniglotTasks.load(
-        config.data_dir,
-        config.split_seed,
-        config.train_characters,
-        config.validation_characters,
-        config.num_ways,
-    )
-    return ClassificationDomain(config, tasks)
+    return registry.find("omniglot").build(OmniglotConfig(**OmniglotConfig.for_method(chosen)))
 
 
 def train(data_dir, folder, **settings):

@@ -6,8 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.goal_distributions import GaussianGoals
-from data.goals import GOALS
-from mmaml_tf import envs
+from data.reinforcement import DOMAINS
 from mmaml_tf.encoders.gru import GRUEncoder
 from mmaml_tf.envs.goal_vector_env import GoalVectorEnv
 from mmaml_tf.layers.modulation import MODULATIONS
@@ -25,12 +24,6 @@ from tests.runs import as_flags
 
 OBS, ACT, HORIZON = 2, 1, 5
 HIDDEN = (4, 3)
-ENV_IDS = {
-    "navigation_2d": envs.NAVIGATION_2D,
-    "navigation_2d_wide": envs.NAVIGATION_2D_SQUARED,
-    "cheetah_location": envs.HALF_CHEETAH_LOCATION,
-    "cheetah_speed": envs.HALF_CHEETAH_SPEED,
-}
 TINY = dict(
     iterations=2,
     meta_batch_size=2,
@@ -80,10 +73,11 @@ BANDIT_GOALS = GaussianGoals(mode_names=("low", "high"), means=((-0.7,), (0.7,))
 
 def tiny_domain(method="mumomaml", name="navigation_2d", env_id=None, goals=None, **settings):
     """A domain that trains in seconds."""
-    goals = goals or GOALS[name]
+    own = DOMAINS[name]
+    goals = goals or own.goals
     paper = paper_settings(name, method, goals.mode_names)
     config = RlConfig(**RlConfig.for_method(paper | TINY | settings))
-    return RlDomain(config, env_id or ENV_IDS[name], goals)
+    return RlDomain(config, env_id or own.env_id, goals)
 
 
 def make_learner(

@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import registry
 import run_experiment
 from data.regression import MIXTURES
 from flags.common import FLAGS
 from mmaml_tf import methods
 from mmaml_tf.config import shown
 from mmaml_tf.regression.config import RegressionConfig, paper_settings
-from mmaml_tf.regression.domain import RegressionDomain
 
 SCRIPT = Path(run_experiment.__file__)
 TINY = dict(
@@ -48,9 +48,8 @@ def tiny_domain(method="mumomaml", name="regression_2mode", **settings):
     """A regression domain that trains in seconds."""
     mixture = MIXTURES[name]
     paper = paper_settings(name, method, tuple(mixture.mode_names), mixture.defaults)
-    return RegressionDomain(
-        RegressionConfig(**RegressionConfig.for_method(paper | TINY | settings)), mixture
-    )
+    chosen = RegressionConfig.for_method(paper | TINY | settings)
+    return registry.find(name).build(RegressionConfig(**chosen))
 
 
 def command(*arguments):

@@ -219,20 +219,6 @@ def test_norm_clipping_of_a_vanishing_gradient_is_finite():
         assert np.all(np.isfinite(gradient))
 
 
-def test_wrong_number_of_modulations_is_an_error():
-    learner = make_learner("mumomaml", "film")
-    batch = make_batch()
-    tau, _ = learner.modulate(batch.support)
-    with pytest.raises(ValueError, match="1 modulation parameters for 2 sites"):
-        learner.network.forward(batch.query.x, learner.network.prior(), tau[:1])
-
-
-def test_modulation_without_a_modulation_layer_is_an_error():
-    tau = make_learner("mumomaml", "film").modulate(make_batch().support)[0]
-    with pytest.raises(ValueError, match="no modulation"):
-        make_learner().network(make_batch().query.x, tau)
-
-
 def test_step_returns_the_loss_before_the_step(float64):
     learner = make_learner()
     batch = make_batch()

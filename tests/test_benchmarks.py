@@ -17,6 +17,12 @@ SMALL = {
     "episode_ends": ("pretrained/maml_navigation/maml-seed0 --tasks=4 --steps=1", "log sigma"),
     "encoder_modes": ("--domain=navigation_2d_wide --num_tasks=40", "accuracy"),
     "rl_iteration": ("--repeats=1 --meta_batch_size=2 --rollouts=2", "TRPO update: "),
+    "percentiles": (
+        "--checkpoint=pretrained/regression_2mode/maml-seed0 --gradient_tasks=600 --eval_tasks=600",
+        "",
+    ),
+    "env_rate": ("--num_envs=4 --repeats=1", ""),
+    "reachability": ("--iterations=1", ""),
     "conv_step": ("--rounds=1 --steps=1 --variants maml", "sampling: "),
 }
 

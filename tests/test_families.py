@@ -1,5 +1,7 @@
 """Regression task distributions: bounds, means, noise, balance, and purity of the draws."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,9 @@ import tensorflow as tf
 from data.families import ABS, LINEAR, QUADRATIC, SINUSOID, TANH, Family
 from data.priors import RandomSign, Uniform
 from data.regression import MIXTURES, Mixture
+from mmaml_tf.regression.shown_tasks import ShownTasks
 from mmaml_tf.tasks import Draw, TaskStream
+from tests.runs import tiny_domain
 
 SIZES = dict(num_shots=5, num_queries=7)
 TRAINING, EVALUATION = TaskStream.TRAINING, TaskStream.EVALUATION
@@ -158,3 +162,16 @@ def test_told_inputs_give_the_function():
     np.testing.assert_array_equal(
         mixture.told().grid(draw, tf.constant([0.0, 1.0]))[:, :, 1:], told.query.x[:, :2, 1:]
     )
+
+
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_figures_show_the_range_of_the_inputs(one_sided):
+    domain = tiny_domain()
+    tasks = dataclasses.replace(domain.tasks, inputs=Uniform(2.0, 3.0))
+    shown = ShownTasks(tasks, domain.config, one_sided)
+    (figure,) = shown.figures({"zero": np.zeros([1, 6, 201])}).values()
+    lines = [line.get_xdata() for axes in figure.axes for line in axes.lines]
+    assert {(x.min(), x.max()) for x in lines if len(x) == 201} == {(2.0, 3.0)}
+    (points,) = {len(x) for x in lines} - {201}
+    met = [x.max() for x in lines if len(x) == points]
+    assert max(met) <= (2.5 if one_sided else 3.0) and (one_sided or max(met) > 2.5)

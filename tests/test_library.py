@@ -253,7 +253,7 @@ def test_losses_that_take_labels(loss):
 
 
 def test_cross_entropy_of_probabilities_is_warned_of():
-    with pytest.warns(UserWarning, match="ends in a softmax, but cross_entropy takes logits"):
+    with pytest.warns(UserWarning, match="ends in a softmax, but its loss takes logits"):
         mm.MAML(keras.Sequential([dense(), keras.layers.Softmax()]), loss="cross_entropy")
 
 

@@ -253,15 +253,6 @@ def test_an_encoder_that_sees_labels(float64):
     np.testing.assert_allclose(WAYS * encoder(*support), of_class_1, rtol=1e-9, atol=1e-12)
 
 
-def test_wrong_number_of_modulations_is_an_error():
-    learner = make_learner("film")
-    x = make_batch().support.x
-    with pytest.raises(ValueError, match="1 modulation parameters for 2 sites"):
-        learner.network(x, [tf.zeros([NUM_TASKS, 6])])
-    with pytest.raises(ValueError, match="no modulation"):
-        make_learner().network(x, [tf.zeros([NUM_TASKS, 6])] * 2)
-
-
 def test_training_learns_and_never_keeps_statistics():
     learner = make_learner("film")
     learner.compile(optimizer="adam")

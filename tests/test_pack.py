@@ -6,11 +6,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from flags.common import FLAGS
 from mmaml_tf.errors import RunError
+from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import command, tiny_flags
-from tools import model_card, pack, regenerate
+from tools import model_card, pack, regenerate, rows, tables
 
 # The method that builds fastest, for what does not depend on it.
 MAML = ["--domain=regression_2mode", *tiny_flags("maml")]
@@ -21,16 +21,11 @@ pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 @pytest.fixture
 def pack_here(in_empty_folder, monkeypatch):
-    """Packs a run into the empty folder."""
-
-    def packed(path, **options):
-        for name in FLAGS:
-            FLAGS[name].unparse()
-        FLAGS(["pack.py"])
-        monkeypatch.setattr(pack, "ROOT", in_empty_folder)
-        return pack.pack(RunFolder(path), **options)
-
-    return packed
+    """Packs a run into the empty folder, where all else is kept, too."""
+    for module in (pack, regenerate, model_card):
+        monkeypatch.setattr(module, "ROOT", in_empty_folder)
+    monkeypatch.setattr(tables, "write", lambda: None)
+    return lambda path, **options: pack.pack(RunFolder(path), **options)
 
 
 def test_packed_weights_evaluate_as_the_run(in_empty_folder, copied, pack_here):
@@ -46,9 +41,30 @@ def test_packed_weights_evaluate_as_the_run(in_empty_folder, copied, pack_here):
     assert first == again
 
 
-def test_a_recorded_run_is_reported_without_weights(
-    in_empty_folder, copied, pack_here, monkeypatch
-):
+def test_a_served_model_has_a_card(in_empty_folder, copied, pack_here, monkeypatch):
+    copied(method="mumomaml")
+    packed = RunFolder(pack_here("run"))
+    with pytest.raises(RunError, match="to serve mumomaml-film-tuned-seed0"):
+        pack.serve(packed)
+    monkeypatch.setitem(rows.SERVED, "regression_2mode", packed.path.name)
+    with pytest.raises(RunError, match="has no evaluation"):
+        pack.serve(packed)
+    regenerate.regenerate("regression_2mode", measure=False)
+    card = pack.serve(packed)
+    assert card == in_empty_folder / "pretrained/regression_2mode/saved_model/README.md"
+    text = card.read_text()
+    assert text.startswith("# regression_2mode: mumomaml-film-seed0\n")
+    assert "modes: sinusoid, linear." in text and "standard deviation 0.3." in text
+    assert "| input | `support_x` | [?, ?, 1] | float32 |" in text
+    assert "| output | `task_embedding` | [?, 6] | float32 |" in text
+    assert "on 40 tasks" in text and text.count(" ± ") == 10  # of 3 x 3 numbers, and in words
+    assert f"at commit {provenance.commit() or '?'}, to iteration 10" in text
+    assert "* weights of iteration 10\n" in text
+    assert "| `inner_lr` | 0.01 |" in text and "context_size" not in text
+    assert "MIT" in text
+
+
+def test_a_recorded_run_is_reported_without_weights(in_empty_folder, copied, pack_here):
     copied()
     packed = pack_here("run", record=True)
     assert {path.name for path in packed.iterdir()} == {
@@ -56,8 +72,6 @@ def test_a_recorded_run_is_reported_without_weights(
         "metrics.csv",
         "provenance.json",
     }
-    for module in (regenerate, model_card):
-        monkeypatch.setattr(module, "ROOT", in_empty_folder)
     regenerate.regenerate("regression_2mode", measure=True)
     results = in_empty_folder / "results" / "regression_2mode"
     kept = (results / "maml-seed0" / "evaluation.csv").read_bytes()
@@ -139,21 +153,23 @@ def test_a_record_is_of_the_runs_own_evaluation(in_empty_folder, copied, pack_he
     assert not (in_empty_folder / "results").exists()
 
 
-def test_a_run_whose_folder_has_an_equals_sign_is_packed(in_empty_folder, copied, monkeypatch):
-    packed = []
-    monkeypatch.setattr(pack, "_packed", lambda path, name, _: packed.append((path, name)))
-    monkeypatch.setattr(pack, "ROOT", in_empty_folder)
-    copied(path="lr=0.1")
+def test_a_run_whose_folder_has_an_equals_sign(in_empty_folder):
+    (in_empty_folder / "lr=0.1").mkdir()
     for argument, wanted in (
         ("lr=0.1", ("lr=0.1", "")),
         ("lr=0.1=slow", ("lr=0.1", "slow")),
         ("lr=slow", ("lr", "slow")),
         ("lr", ("lr", "")),
     ):
-        monkeypatch.setattr("sys.argv", ["pack.py", argument])
-        with pytest.raises(AttributeError):  # of what was not packed
-            pack.main()
-        assert packed.pop() == wanted
+        assert pack.named(argument) == wanted
+
+
+@pytest.mark.parametrize("flag", ["--resumable", "--served"])
+def test_a_record_has_no_weights(flag, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["pack.py", "run", "--record", flag])
+    with pytest.raises(SystemExit) as end:
+        pack.main()
+    assert end.value.code == 2 and "--record" in capsys.readouterr().err
 
 
 def test_a_record_replaces_no_other_and_no_weights(in_empty_folder, copied, pack_here):
@@ -215,13 +231,12 @@ def test_damaged_files_are_not_regenerated_from(
     copied()
     packed = pack_here("run", record=True)
     results = in_empty_folder / "results" / "regression_2mode"
-    for module in (regenerate, model_card):
-        monkeypatch.setattr(module, "ROOT", in_empty_folder)
     regenerate.regenerate("regression_2mode", measure=False)
     table = (results / "table.md").read_text()
     (next(f for f in (packed / file, results / packed.name / file) if f.exists())).write_text(text)
+    monkeypatch.setattr("sys.argv", ["regenerate.py", "regression_2mode"])
     with pytest.raises(SystemExit, match=words) as end:
-        regenerate.main(["regression_2mode"])
+        regenerate.main()
     assert str(end.value).startswith("regenerate: ") and "\n" not in str(end.value)
     assert (results / "table.md").read_text() == table
 

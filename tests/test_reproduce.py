@@ -14,11 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flags.common import FLAGS
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting.evaluation import write_evaluation
 from tests.runs import tiny_domain, tiny_flags
-from tools import model_card, pack, plan, regenerate, reproduce, rows, tables
+from tools import model_card, pack, plan, regenerate, reproduce, rows, side_by_side, tables
 from tools.plan import Plan, Run, State
 from tools.row import Place, Row, Table
 from tools.side_by_side import Step, run_all
@@ -40,9 +39,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "DOCUMENTS", (tmp_path / "README.md",))
     (tmp_path / "README.md").write_text("<!-- regression -->\n\n<!-- end -->\n")
     monkeypatch.setattr(rows, "TABLES", {"regression": Table((PLACE,), (ROW,))})
-    yield tmp_path
-    for name in FLAGS:
-        FLAGS[name].unparse()
+    return tmp_path
 
 
 def fabricate(folder, iteration, config=CONFIG, evaluated=True, seconds=60.0):
@@ -228,14 +225,50 @@ except KeyboardInterrupt:
     assert program.wait(30) == 77
 
 
-def test_a_run_that_fails_is_reported_and_the_exit_status_says_so(root, monkeypatch, capsys):
+@pytest.mark.parametrize(("iteration", "is_done"), [(20, False), (30, True)])
+def test_a_run_that_fails_is_reported_and_the_exit_status_says_so(
+    root, monkeypatch, capsys, iteration, is_done
+):
     other = Run(TRAINING, 0).folder  # a run of other settings stands in the way of seed 0
-    fabricate(other, 20, tiny_domain("maml", inner_lr=0.5).config, evaluated=False)
+    fabricate(other, iteration, tiny_domain("maml", inner_lr=0.5).config, evaluated=is_done)
+    monkeypatch.setattr(side_by_side, "LOG_EVERY", 0.0)
     kept = []
     monkeypatch.setattr(reproduce, "keep_all", lambda *_: kept.append(True) or {})
     assert reproduce.main(["regression"]) == 1
-    assert "regression_2mode/maml-seed0 failed: exit status 1" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "regression_2mode/maml-seed0 failed: exit status 1" in err
+    assert f"0 of 1 ended, 0 failed; regression_2mode/maml-seed0 {iteration}/30" in out
     assert kept
+
+
+def test_figures_that_fail_are_reported_beside_the_rest(monkeypatch):
+    def broken(domains):
+        raise RunError("config.json is no JSON")
+
+    fabricate(Run(TRAINING, 0).folder, 30)
+    (job,) = reproduce.chosen_runs(["regression"], ["*"], 1, plan.PAPER)
+    jobs = [reproduce.planned_job(job, again=False)]
+    monkeypatch.setattr(pack, "pack", lambda *_, **__: None)
+    monkeypatch.setattr(regenerate, "regenerate_all", broken)
+    failed = reproduce.keep_all(jobs, False, False)
+    assert failed == {"tables and figures": "config.json is no JSON"}
+
+
+def test_a_further_evaluation_is_of_the_same_weights():
+    row = dataclasses.replace(ROW, evaluations={"k9": ("--eval_shots=9",)})
+    first, more = (Run(row.at(PLACE), 0, name) for name in ("", "k9"))
+    fabricate(first.folder, 30)
+    (made,) = reproduce.steps(reproduce.planned_job([first, more], again=False))
+    made.prepare()
+    assert more.folder.kept_iteration() == 30 and not more.folder.evaluation_file.exists()
+    assert "--eval_shots=9" in made.command
+
+
+def test_a_presets_runs_have_its_own_length_and_tasks():
+    row = dataclasses.replace(ROW, flags=("--iterations=30", "--eval_tasks=10000"))
+    *flags, folder = Run(row.at(PLACE), 0, preset="quick").flags
+    assert not [flag for flag in flags if flag.startswith(("--iterations", "--eval_tasks"))]
+    assert folder == "--output_dir=runs/quick/regression_2mode/maml-seed0"
 
 
 def test_the_weights_of_one_seed_are_packed(root, monkeypatch):

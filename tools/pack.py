@@ -32,7 +32,7 @@ from mmaml_tf.training.run_folder import (
 )
 from mmaml_tf.training.storage import replacing
 from registry import held_run
-from tools import model_card
+from tools import model_card, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -140,9 +140,13 @@ def serve(packed: RunFolder) -> Path:
     """Makes a packed run the one whose SavedModel its domain has; returns its model card.
 
     Raises:
-      RunError: if its weights, or its evaluation, are not there.
+      RunError: if its weights, or its evaluation, are not there, or the domain is to have another
+        run's.
     """
     config, registration = held_run(packed)
+    name = rows.SERVED.get(config.domain, "no run")
+    if name != packed.path.name:
+        raise RunError(f"{config.domain} is to serve {name} (SERVED in tools/rows.py)")
     evaluated = RunFolder(ROOT / "results" / config.domain / packed.path.name)
     if not evaluated.evaluation_file.exists():
         raise RunError(f"{evaluated.path} has no evaluation: tools.regenerate makes it")
@@ -174,8 +178,12 @@ def _copy(folder: Path, *files: Path) -> None:
             shutil.copy(file, folder)
 
 
-def _packed(path: str, name: str, chosen: argparse.Namespace) -> Path:
-    return pack(RunFolder(path), name, chosen.resumable, chosen.force, chosen.record)
+def named(argument: str) -> tuple[str, str]:
+    """What an argument says: `folder=name`, or a folder, perhaps with = in its name."""
+    if "=" not in argument or Path(argument).exists():
+        return argument, ""
+    path, _, name = argument.rpartition("=")
+    return path, name
 
 
 def main() -> None:
@@ -185,15 +193,17 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", help="run folders, or folder=name")
     parser.add_argument("--resumable", action="store_true", help="keep what continues training")
-    parser.add_argument("--record", action="store_true", help="keep evaluations, no weights")
-    parser.add_argument("--served", action="store_true", help="its SavedModel is the domain's")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--record", action="store_true", help="keep evaluations, no weights")
+    kind.add_argument("--served", action="store_true", help="its SavedModel is the domain's")
     parser.add_argument("--force", action="store_true", help="replace what another run packed")
     chosen = parser.parse_args()
+    if chosen.record and chosen.resumable:
+        parser.error("--resumable keeps weights, which --record leaves out")
     for argument in chosen.runs:
-        is_named = "=" in argument and not Path(argument).exists()
-        path, _, name = argument.rpartition("=") if is_named else (argument, "", "")
+        path, name = named(argument)
         try:
-            packed = _packed(path, name, chosen)
+            packed = pack(RunFolder(path), name, chosen.resumable, chosen.force, chosen.record)
             print(packed.relative_to(ROOT))
             if chosen.served:
                 print(serve(RunFolder(packed)).relative_to(ROOT))

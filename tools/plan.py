@@ -70,7 +70,8 @@ class Run:
         """Of its command."""
         flags = [*self.training.flags, *self.training.evaluations.get(self.evaluation, ())]
         if self.preset != PAPER:
-            own = ("--iterations", "--log_every", "--checkpoint_every")  # are the preset's
+            # Are the preset's.
+            own = ("--iterations", "--log_every", "--checkpoint_every", "--eval_tasks")
             flags = [flag for flag in flags if not flag.startswith(own)]
             flags.append(f"--preset={self.preset}")
         flags.append(f"--seed={self.seed}")
@@ -146,7 +147,9 @@ def planned(run: Run, again: bool = False, unkept: bool = False) -> Plan:
     if not folder.is_run():
         return Plan(run, State.MISSING, 0, config.iterations)
     done = max(saved_iterations(folder.checkpoints), default=0)
-    is_whole = done >= config.iterations and _is_evaluated(folder)
+    # A run of other settings its command refuses.
+    is_its = not folder.config(type(config)).differences(config, trained=done)
+    is_whole = is_its and done >= config.iterations and _is_evaluated(folder)
     return Plan(run, State.TRAINED if is_whole else State.CUT, done, config.iterations)
 
 

@@ -13,7 +13,7 @@ looked for in omniglot_archives/, and other images in image_sets/, as by their r
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmaml_tf.config import ConfigError
@@ -51,7 +51,18 @@ def regenerate(domain: str, measure: bool) -> None:
     model_card.write_packed(domain)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def regenerate_all(domains: Iterable[str], measure: bool = False) -> None:
+    """Rewrites theirs, and the tables of the texts.
+
+    Raises:
+      RunError: if a run can't be read.
+    """
+    for domain in domains:
+        regenerate(domain, measure)
+    tables.write()
+
+
+def main() -> None:
     """Parses the command line, regenerates."""
     packed = sorted({path.parts[-3] for path in (ROOT / "pretrained").glob("*/*/config.json")})
     parser = argparse.ArgumentParser(
@@ -59,16 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("domain", nargs="*", help=f"of {', '.join(packed)}; default: all")
     parser.add_argument("--measure", action="store_true", help="evaluate the weights first")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args()
     unknown = set(chosen.domain) - set(packed)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(packed)}")
     try:
-        for domain in chosen.domain or packed:
-            regenerate(domain, chosen.measure)
+        regenerate_all(chosen.domain or packed, chosen.measure)
     except (RunError, ConfigError, OSError) as error:
         sys.exit(f"regenerate: {error}")
-    tables.write()
 
 
 if __name__ == "__main__":

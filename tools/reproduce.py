@@ -208,8 +208,11 @@ def keep_all(jobs: Sequence[Job], is_best_packed: bool, again: bool) -> dict[str
             domains.add(domain)
         except (RunError, ConfigError, OSError) as error:
             failed["/".join(filter(None, [domain, label, evaluation]))] = str(error)
-    if domains:
-        regenerate.main(sorted(domains))
+    try:
+        if domains:
+            regenerate.regenerate_all(sorted(domains))
+    except (RunError, ConfigError, OSError) as error:
+        failed["tables and figures"] = str(error)
     return failed
 
 

@@ -55,7 +55,7 @@ OMNIGLOT = Table(
             flags_at=SHORT | {"5way-5shot": ("--iterations=15000",)},
             papers=_accuracies("89.7 ± 1.1", "97.5 ± 0.6"),
         ),
-        # Of before modulation began at none.
+        # Trained before `--head_initializer=zeros` became the default on images.
         Row(
             "MuMoMAML, FiLM",
             "mumomaml",

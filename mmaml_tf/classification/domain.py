@@ -20,7 +20,7 @@ from mmaml_tf.learners.meta_learner import MetaLearner
 from mmaml_tf.reporting import evaluation, figures
 from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
-from mmaml_tf.training import fit
+from mmaml_tf.training.callbacks import Validation
 
 VALIDATION = "validation_accuracy"
 # Validations whose mean picks the model: the error of one is as large as what is left to gain.
@@ -108,7 +108,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             return None
         return max(REPORTED_STEPS, self.config.eval_steps or 0)
 
-    def validation(self, learner: MetaLearner) -> fit.Validation:
+    def validation(self, learner: MetaLearner) -> Validation:
         """Mean accuracy after `config.eval_steps` steps, always on the same validation tasks."""
         config = self.config
         num_tasks, num_modes = config.validation_tasks, len(config.mode_names)
@@ -139,7 +139,7 @@ class ClassificationDomain(FewShotDomain[ClassificationConfig, ClassificationTas
             ]
             return tf.reduce_mean(tf.stack(of_modes))
 
-        return fit.Validation(VALIDATION, score, PICKED_BY)
+        return Validation(VALIDATION, score, PICKED_BY)
 
     def run_figures(
         self, learner: MetaLearner, results: evaluation.TaskResults, metrics: pd.DataFrame

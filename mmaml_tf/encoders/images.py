@@ -1,6 +1,7 @@
 """A task encoder for images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,7 +24,9 @@ class ImageEncoder(keras.layers.Layer):
       units: width of v.
     """
 
-    def __init__(self, filters: Sequence[int] = (32, 64, 128, 256), units: int = 128, **kwargs):
+    def __init__(
+        self, filters: Sequence[int] = (32, 64, 128, 256), units: int = 128, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
         self.output_units = units

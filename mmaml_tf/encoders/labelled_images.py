@@ -1,6 +1,7 @@
 """A task encoder for images that sees which class each of them is of."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +26,9 @@ class LabelledImageEncoder(keras.layers.Layer):
       units: width of g and of v.
     """
 
-    def __init__(self, filters: Sequence[int] = (32, 64, 128, 256), units: int = 128, **kwargs):
+    def __init__(
+        self, filters: Sequence[int] = (32, 64, 128, 256), units: int = 128, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.output_units = units
         self.of_images = ImageEncoder(filters, units)

@@ -11,6 +11,7 @@ and both the A_t and everything beside these two recurrences are computed for al
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,7 +24,7 @@ class LongGRU(keras.layers.GRU):
     Jacobian, are exact; asking for a second derivative is an error (LookupError).
     """
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(units, use_cudnn=False, **kwargs)
 
     def inner_loop(

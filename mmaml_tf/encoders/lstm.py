@@ -1,5 +1,7 @@
 """A task encoder that reads the support set as a sequence, as published."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,11 +17,11 @@ class _LSTM(keras.layers.LSTM):
     kernels have no second derivative.
     """
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         kwargs["use_cudnn"] = False
         super().__init__(units, **kwargs)
 
-    def inner_loop(self, sequences: tf.Tensor, *args, **kwargs) -> tuple:
+    def inner_loop(self, sequences: tf.Tensor, *args: Any, **kwargs: Any) -> tuple:
         """Keras's loop over the sequence [batch, K, width]."""
         self.unroll = sequences.shape[1] is not None
         try:
@@ -40,7 +42,7 @@ class BiLSTMEncoder(keras.layers.Layer):
       num_layers: how many bidirectional layers.
     """
 
-    def __init__(self, units: int = 40, num_layers: int = 2, **kwargs):
+    def __init__(self, units: int = 40, num_layers: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.output_units = 2 * units

@@ -1,5 +1,7 @@
 """A task encoder that looks at all pairs of support points."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -17,7 +19,7 @@ class PairEncoder(keras.layers.Layer):
       units: width of all layers, and of v.
     """
 
-    def __init__(self, units: int = 128, **kwargs):
+    def __init__(self, units: int = 128, **kwargs: Any):
         super().__init__(**kwargs)
         self.output_units = units
         self.of_pairs = [keras.layers.Dense(units, activation="relu") for _ in range(2)]

@@ -1,5 +1,7 @@
 """What the task encoders of reinforcement learning share: from trajectories to v."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,7 +17,7 @@ class TrajectoryEncoder(keras.layers.Layer):
       units: width of all layers, and of v.
     """
 
-    def __init__(self, units: int = 64, **kwargs):
+    def __init__(self, units: int = 64, **kwargs: Any):
         super().__init__(**kwargs)
         self.output_units = units
         self.of_trajectory = _two_layers(units)

@@ -52,15 +52,25 @@ def environment_mask(mask: Any, num_envs: int) -> BoolArray:
     return array
 
 
-def check_options(options: Mapping[str, Any] | None, allowed: Iterable[str]) -> Mapping[str, Any]:
-    """Returns `options`, or an empty mapping for None.
+def goal_of(options: Mapping[str, Any] | None, goal: FloatArray) -> FloatArray:
+    """Returns the goal that `options` of a reset have, or else the one there was.
+
+    Raises:
+        ValueError: another option, or no finite numbers of the goal's shape.
+    """
+    given = check_options(options, ("goal",))
+    return finite_array(given["goal"], goal.shape, "goal") if given else goal
+
+
+def check_options(options: Mapping[str, Any] | None, allowed: Iterable[str]) -> dict[str, Any]:
+    """Returns `options`, or an empty dict for None.
 
     Raises:
         ValueError: an option that is not in `allowed` (silently ignoring `goal` where `goals` is
             meant would train on the wrong task).
     """
-    options = options or {}
-    unknown = sorted(set(options) - set(allowed))
+    given = dict(options or {})
+    unknown = sorted(given.keys() - set(allowed))
     if unknown:
         raise ValueError(f"unknown reset options {unknown}; allowed: {sorted(allowed)}")
-    return options
+    return given

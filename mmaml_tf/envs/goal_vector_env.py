@@ -68,7 +68,7 @@ class GoalVectorEnv(VectorEnv[FloatArray, FloatArray, np.ndarray]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
         """Starts new episodes; see the class. Returns observations [num_envs, ...] and infos."""
-        options = dict(check_options(options, ("goals", "reset_mask")))
+        options = check_options(options, ("goals", "reset_mask"))
         mask = environment_mask(options.get("reset_mask"), self.num_envs)
         if "goals" in options:
             goals = finite_array(options["goals"], self.goals.shape, "goals")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.utils import EzPickle
 
-from mmaml_tf.envs.arguments import FloatArray, check_options, finite_array
+from mmaml_tf.envs.arguments import FloatArray, finite_array, goal_of
 from mmaml_tf.envs.rendering import Frame
 from mmaml_tf.envs.simulator import (
     Camera,
@@ -98,9 +98,7 @@ class GoalHalfCheetahEnv(HalfCheetahEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
         """Draws an initial state; see the class for `options["goal"]`."""
-        options = dict(check_options(options, ("goal",)))
-        if "goal" in options:
-            self.goal = finite_array(options["goal"], (1,), "goal")
+        self.goal = goal_of(options, self.goal)
         self._diverged = False
         return super().reset(seed=seed)
 

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from mmaml_tf.envs.arguments import BoolArray, FloatArray, check_options, finite_array
+from mmaml_tf.envs.arguments import BoolArray, FloatArray, finite_array, goal_of
 from mmaml_tf.envs.rendering import Frame, draw_navigation
 
 MAX_SPEED = 0.1
@@ -73,9 +73,7 @@ class Navigation2DEnv(gymnasium.Env[FloatArray, FloatArray]):
     ) -> tuple[FloatArray, dict[str, Any]]:
         """Back to the origin; see the class for `options["goal"]`."""
         super().reset(seed=seed)
-        options = dict(check_options(options, ("goal",)))
-        if "goal" in options:
-            self.goal = finite_array(options["goal"], (2,), "goal")
+        self.goal = goal_of(options, self.goal)
         self._trail = [np.zeros(2)]
         return self.position, {}
 

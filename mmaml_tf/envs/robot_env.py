@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from mmaml_tf.envs.arguments import FloatArray, check_options, finite_array
+from mmaml_tf.envs.arguments import FloatArray, finite_array, goal_of
 from mmaml_tf.envs.rendering import Frame
 from mmaml_tf.envs.robots import (
     POSITION_NOISE,
@@ -74,9 +74,7 @@ class RobotEnv(gymnasium.Env[FloatArray, FloatArray]):
     ) -> tuple[FloatArray, dict[str, Any]]:
         """Draws an initial state; see the class for `options["goal"]`."""
         super().reset(seed=seed)
-        options = dict(check_options(options, ("goal",)))
-        if "goal" in options:
-            self.goal = finite_array(options["goal"], (1,), "goal")
+        self.goal = goal_of(options, self.goal)
         self._diverged = False
         mujoco.mj_resetData(self.model, self.data)
         noise = POSITION_NOISE * self.np_random.standard_normal(self.model.nq)

@@ -19,6 +19,7 @@ from mmaml_tf.reporting import evaluation, seeds
 from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.tasks import Draw, TaskBatch, TaskStream
 from mmaml_tf.training import fit
+from mmaml_tf.training.callbacks import Validation
 from mmaml_tf.training.run_folder import RunFolder
 
 
@@ -126,7 +127,7 @@ class FewShotDomain(ABC, Generic[ConfigT, TasksT]):
             config.num_queries,
         )
 
-    def validation(self, learner: MetaLearner) -> fit.Validation | None:
+    def validation(self, learner: MetaLearner) -> Validation | None:
         """How the checkpoint is picked that counts; None for the last one."""
         return None
 

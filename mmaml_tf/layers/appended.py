@@ -22,7 +22,7 @@ class BiasTransformation(keras.layers.Layer):
 
     INITIALIZER: ClassVar[str] = "zeros"
 
-    def __init__(self, size: int, **kwargs):
+    def __init__(self, size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.size = size
 

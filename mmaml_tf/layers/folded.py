@@ -53,5 +53,7 @@ def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:
     keras.layers.Minimum,
 )
 def elementwise(call: LayerCall, x: Any) -> Any:
-    """Layers that look at no axis but the last: nothing needs folding."""
-    return call.layer(x)
+    """Layers that look at no axis but the last: nothing needs folding, unless inputs of several
+    ranks are merged, which Keras does from the second axis on."""
+    ranks = {value.shape.rank for value in keras.tree.flatten(x)}
+    return call.layer(x) if len(ranks) == 1 else folded(call, x)

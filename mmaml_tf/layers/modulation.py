@@ -16,9 +16,16 @@ MODULATIONS: dict[str, type["Modulation"]] = {}
 
 
 def register(name: str) -> Callable[[type["Modulation"]], type["Modulation"]]:
-    """Makes a modulation available under `name`."""
+    """Makes a modulation available under `name`.
+
+    Raises:
+      ValueError: if another one has it.
+    """
 
     def add(cls: type["Modulation"]) -> type["Modulation"]:
+        known = MODULATIONS.get(name, cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"{name!r} is {known.__module__}.{known.__qualname__}: take another")
         MODULATIONS[name] = cls
         return cls
 

@@ -2,6 +2,7 @@
 
 import functools
 import numbers
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -96,6 +97,13 @@ class AdaptedLearner:
         if x.shape[0] != self._num_tasks:
             raise ValueError(
                 f"query_x is of {x.shape[0]} tasks, the support set of {self._num_tasks}"
+            )
+        network = self._learner.network
+        if x.shape[1] == 1 and network.normalises_queries_together:
+            warnings.warn(
+                f"{model.name}: batch norm takes its statistics from the queries at hand, and one "
+                'alone has none; ask for several, or make the learner with bn_statistics="support"',
+                stacklevel=2,
             )
         steps = len(self._predictors[0]) - 1
         if not 0 <= (steps if step is None else step) <= steps:

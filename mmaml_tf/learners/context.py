@@ -7,6 +7,7 @@ import keras
 from mmaml_tf.layers.appended import ContextVector
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.methods import register
+from mmaml_tf.networks.copies import fresh
 
 NAME = "context"
 
@@ -37,5 +38,5 @@ def with_context(model: keras.Model, size: int) -> keras.Model:
     """A new model of the same layers that sees z beside its input."""
     inputs = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
     seen = ContextVector(size, name=NAME)(inputs)
-    wider = keras.models.clone_model(model, input_tensors=keras.Input(seen.shape[1:]))
+    wider = fresh(model, keras.Input(seen.shape[1:]))
     return keras.Model(inputs, wider(seen), name=model.name)

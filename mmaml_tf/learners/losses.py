@@ -62,12 +62,9 @@ OWN: dict[str, TaskLoss] = {
     "cross_entropy": cross_entropy,
     "accuracy": accuracy,
 }
-TAKE_LABELS = (
-    "cross_entropy",
-    "sparse_categorical_crossentropy",
-    cross_entropy,
-    keras.losses.sparse_categorical_crossentropy,
-)
+# Of labels: whole numbers, one for an example.
+TAKE_LOGITS = ("cross_entropy", cross_entropy)
+TAKE_SHARES = ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
 
 
 def per_task(loss: Any) -> TaskLoss:
@@ -76,7 +73,7 @@ def per_task(loss: Any) -> TaskLoss:
     Args:
       loss: "mse", "cross_entropy" (of logits, with integer labels) or "accuracy", any loss or
         metric that Keras has by name, a Keras object, or a function of (targets, outputs) with one
-        number per task or example.
+        number per task or example. A function of labels has `takes_labels = True` for an attribute.
 
     Raises:
       ValueError: if Keras knows no such loss; when called, if it is one number for all tasks.
@@ -125,13 +122,21 @@ def targets_of(loss: Any, model: keras.Model, num_outputs: int | None = None) ->
     shape = tuple(model.output_shape[1:])
     if num_outputs is not None:
         shape = (*shape[:-1], num_outputs)
-    takes_logits = num_outputs is None and loss in ("cross_entropy", cross_entropy)
-    if takes_logits and _ends_in_softmax(model):
+    of_keras = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
+    takes_logits = loss in TAKE_LOGITS or (of_keras and loss.from_logits)
+    takes_shares = loss in TAKE_SHARES or (of_keras and not loss.from_logits)
+    if num_outputs is None and takes_logits and _ends_in_softmax(model):
         warnings.warn(
-            f"{model.name}: ends in a softmax, but cross_entropy takes logits; leave it out",
+            f"{model.name}: ends in a softmax, but its loss takes logits; leave it out",
             stacklevel=2,
         )
-    if loss in TAKE_LABELS or isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+    if num_outputs is None and takes_shares and not _ends_in_softmax(model):
+        warnings.warn(
+            f"{model.name}: does not end in a softmax, but its loss takes probabilities; "
+            'loss="cross_entropy" takes logits',
+            stacklevel=2,
+        )
+    if takes_logits or takes_shares or getattr(loss, "takes_labels", False):
         return Targets(shape[:-1], "int32", shape[-1])
     return Targets(shape, model.compute_dtype)
 

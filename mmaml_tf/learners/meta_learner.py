@@ -40,7 +40,11 @@ class MetaLearner(MetaTraining):
     """Meta-learns any Sequential or Functional Keras model: its weights are theta.
 
     A method says what a training task costs (`meta_loss`) and how it answers queries once it has
-    seen a support set (`predictors`); here is the rest.
+    seen a support set (`predictors`); here is the rest. The command makes it with the arguments of
+    the groups in its SETTINGS: inner_loop (inner_steps, inner_lr and limits), meta_gradient
+    (first_order), modulation (modulation, encoder, head_initializer), modes (num_modes), outputs
+    (num_outputs: for a model that embeds), ways (num_ways), classes (num_classes), and those of
+    single methods in the configs' GROUPS.
 
     Args:
       model: the base network f, of one input and one output.
@@ -136,13 +140,30 @@ class MetaLearner(MetaTraining):
         """
 
     def modulate(self, support: Examples) -> tuple[Tau, tf.Tensor | None]:
-        """The modulation parameters tau and the task embedding v; (None, None) without."""
+        """See `MetaTraining`: none."""
         return None, None
 
     def parameter_groups(self) -> list[list[keras.Variable]]:
-        """The variables whose meta-gradients are clipped together: theta, and what goes with it,
-        first; omega after it."""
+        """See `MetaTraining`."""
         return [self.network.trainable_variables]
+
+    def compile(
+        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **options: Any
+    ) -> None:
+        """See `MetaTraining`.
+
+        Raises:
+          ValueError: also for variables of a method that no parameter group has.
+        """
+        groups = [*self.parameter_groups(), self.network.trainable_variables]
+        known = {id(variable) for group in groups for variable in group}
+        left = [own.path for own in self.trainable_variables if id(own) not in known]
+        if left:
+            raise ValueError(
+                f"{type(self).__name__}: {', '.join(left)} would never train: return it from "
+                "parameter_groups, or make it with trainable=False"
+            )
+        super().compile(optimizer, jit_compile, **options)
 
     def fitted(self, batch: TaskBatch) -> TaskBatch:
         """See `MetaTraining`; numbers become floats where floats are wanted."""
@@ -153,7 +174,11 @@ class MetaLearner(MetaTraining):
             )
         sets = zip(("support", "query"), (batch.support, batch.query), strict=True)
         support, query = (self._fitted(name, examples) for name, examples in sets)
-        return TaskBatch(support, query, batch.mode)
+        mode = batch.mode
+        if mode is None and self.asks_for_modes:
+            raise ValueError(f"{type(self).__name__} needs the mode of every task in TaskBatch")
+        mode = tf.zeros(tf.shape(support.x)[:1], tf.int32) if mode is None else mode
+        return TaskBatch(support, query, mode)
 
     def _fitted(self, name: str, examples: Examples) -> Examples:
         model, targets = self.network.model, self.targets

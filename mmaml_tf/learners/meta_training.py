@@ -42,6 +42,9 @@ class MetaTraining(keras.Model):
         self, meta_clip_norm: float | None, meta_clip_value: float | None, name: str | None = None
     ):
         super().__init__(name=name)
+        missing = [name for name in dir(type(self)) if _is_abstract(getattr(type(self), name))]
+        if missing:
+            raise TypeError(f"{type(self).__name__} does not define {', '.join(missing)}")
         self.meta_clip_norm = meta_clip_norm
         self.meta_clip_value = meta_clip_value
         self.meta_loss_tracker = keras.metrics.Mean(name="loss")
@@ -74,8 +77,8 @@ class MetaTraining(keras.Model):
 
     @abstractmethod
     def parameter_groups(self) -> list[list[keras.Variable]]:
-        """The variables whose meta-gradients are clipped together: theta, and what goes with it,
-        first; omega after it."""
+        """The variables that meta-training changes, those together whose meta-gradients are clipped
+        together: theta, and what goes with it, first; omega after it."""
 
     @abstractmethod
     def fitted(self, batch: TaskBatch) -> TaskBatch:
@@ -106,13 +109,17 @@ class MetaTraining(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=compiled, loss=None, **options)
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             raise ValueError("LossScaleOptimizer is for float16, which loses second derivatives")
+        # So that `load_weights` finds its state, and a `fit` that fails leaves nothing half made.
+        self.optimizer.build(self.trainable_variables)
 
     def fit(self, tasks: Any, **options: Any) -> keras.callbacks.History:
         """Meta-trains on a dataset of `TaskBatch`, such as `tasks.from_function` gives.
 
         Raises:
-          ValueError: once the loss is no finite number any more; its epoch is cut short.
+          ValueError: once the loss is no finite number any more; its epoch is cut short. For a
+            stream without an end, unless `steps_per_epoch` says how much of it.
         """
+        require_end("steps_per_epoch", options.get("steps_per_epoch"), tasks)
         callbacks = [*(options.pop("callbacks", None) or ()), keras.callbacks.TerminateOnNaN()]
         history = super().fit(tasks, callbacks=callbacks, **{"shuffle": False, **options})
         if self.first_bad_iteration > 0:
@@ -124,6 +131,16 @@ class MetaTraining(keras.Model):
             )
         return history
 
+    def evaluate(self, tasks: Any, steps: int | None = None, **options: Any) -> Any:
+        """Keras's, on a dataset of `TaskBatch`: the means over its tasks of the query loss (and the
+        metric) after the steps, and of the support loss before them.
+
+        Raises:
+          ValueError: for a stream without an end, unless `steps` says how much of it.
+        """
+        require_end("steps", steps, tasks)
+        return super().evaluate(tasks, steps=steps, **options)
+
     @property
     def iteration(self) -> tf.Tensor:
         """How many meta-steps have been made: int32."""
@@ -133,7 +150,8 @@ class MetaTraining(keras.Model):
         )
 
     def train_step(self, batch: TaskBatch) -> dict[str, tf.Tensor]:
-        """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of sum_j L."""
+        """Lines 11 and 12 of Algorithm 1: update theta and omega by the gradient of the tasks'
+        mean loss (their sum in the paper)."""
         query_losses, support_losses, gradients = self.meta_gradients(batch)
         loss, support_loss, gradients = self.workers.mean(
             (tf.reduce_mean(query_losses), tf.reduce_mean(support_losses), gradients)
@@ -195,3 +213,15 @@ class MetaTraining(keras.Model):
         if self.meta_clip_norm is None:
             return gradients
         return tf.clip_by_global_norm(gradients, self.meta_clip_norm)[0]
+
+
+def _is_abstract(attribute: Any) -> bool:
+    """Which Keras's classes do not look at."""
+    return getattr(attribute, "__isabstractmethod__", False)
+
+
+def require_end(name: str, steps: int | None, tasks: Any) -> None:
+    """Raises ValueError for an endless stream of which no number of batches is asked for."""
+    endless = tf.data.INFINITE_CARDINALITY
+    if steps is None and isinstance(tasks, tf.data.Dataset) and tasks.cardinality() == endless:
+        raise ValueError(f"the tasks have no end: {name}=... says how many batches to take")

@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,7 +45,7 @@ class Modulator(keras.layers.Layer):
         modulation: Modulation,
         site_units: Sequence[int],
         head_initializer: str = "glorot_uniform",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.encoder = encoder
@@ -53,7 +54,7 @@ class Modulator(keras.layers.Layer):
             for u in site_units
         ]
 
-    def build_on(self, *inputs) -> None:
+    def build_on(self, *inputs: Any) -> None:
         """Creates omega, by a first call on inputs of the right shapes.
 
         Raises:
@@ -65,7 +66,8 @@ class Modulator(keras.layers.Layer):
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"{self.encoder.name}: can't encode such tasks "
-                f"({reason(error)}); an encoder takes a support set, x and y, or trajectories"
+                f"({reason(error)}); encoder=... takes any layer that makes an embedding of a "
+                "support set, x and y, or of trajectories"
             ) from error
         _refuse(self.encoder)  # which has all its layers only now
         if embedding.shape.rank != 2 or embedding.shape[-1] is None:
@@ -77,7 +79,7 @@ class Modulator(keras.layers.Layer):
             head.build((None, embedding.shape[-1]))
         self.built = True
 
-    def call(self, *inputs) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def call(self, *inputs: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
         """tau, one [tasks, ...] tensor per site, and v [tasks, v_dim]."""
         embedding = self.encoder(*inputs)
         return [head(embedding) for head in self.heads], embedding

@@ -20,6 +20,7 @@ from mmaml_tf.layers.modulation import Modulation
 from mmaml_tf.layers.rules import Pass
 from mmaml_tf.networks import refusals
 from mmaml_tf.networks.check import check
+from mmaml_tf.networks.copies import fresh
 from mmaml_tf.networks.graph import recorded
 from mmaml_tf.networks.plan import planned
 
@@ -62,7 +63,7 @@ class TaskNetwork(keras.layers.Layer):
         support_statistics: bool = False,
         num_groups: int = 1,
         checked: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         refusals.refuse_without_graph(model)
@@ -77,7 +78,7 @@ class TaskNetwork(keras.layers.Layer):
         if modulation is not None:
             for layer in self.plan.late_sites():
                 refusals.warn_of_late_site(layer)
-        self.models = [model, *(keras.models.clone_model(model) for _ in range(num_groups - 1))]
+        self.models = [model, *(fresh(model) for _ in range(num_groups - 1))]
         self.modulation = modulation
         self.support_statistics = support_statistics
         self.checked = checked
@@ -96,6 +97,12 @@ class TaskNetwork(keras.layers.Layer):
     def groups(self) -> list[list[keras.Variable]]:
         """theta of each group."""
         return [model.trainable_variables for model in self.models]
+
+    @property
+    def normalises_queries_together(self) -> bool:
+        """Whether a query's prediction depends on those beside it, by batch norm."""
+        norms = (keras.layers.BatchNormalization,)
+        return not self.support_statistics and any(isinstance(n, norms) for n in self.plan.layers)
 
     @property
     def site_units(self) -> list[int]:
@@ -154,7 +161,7 @@ class TaskNetwork(keras.layers.Layer):
         ]
 
     def in_order(self, fast: Fast) -> list[tf.Tensor]:
-        """Fast weights, multiplied out, in the order of the model's variables: [tasks, ...]."""
+        """Materialised fast weights, in the order of the model's variables: [tasks, ...]."""
         parts = {
             id(variable): part
             for layer, weights in zip(self.plan.layers, fast, strict=True)

@@ -78,7 +78,7 @@ class RegressionDomain(FewShotDomain[RegressionConfig, RegressionTasks]):
         return drawn
 
     def _shown(self, one_sided: bool = False) -> ShownTasks:
-        return ShownTasks(self.tasks.one_sided() if one_sided else self.tasks, self.config)
+        return ShownTasks(self.tasks, self.config, one_sided)
 
     def report_figures(self, runs: Sequence[ReportedRun]) -> dict[str, Figure]:
         """Figures that compare runs, by file name; where they were evaluated with several K, those

@@ -12,7 +12,6 @@ from mmaml_tf.regression.tasks import RegressionTasks
 from mmaml_tf.tasks import Draw, TaskStream
 
 TASKS_PER_MODE = 3
-GRID = np.linspace(-5.0, 5.0, 201, dtype=np.float32)
 
 
 class ShownTasks:
@@ -21,18 +20,22 @@ class ShownTasks:
     Args:
       tasks: where they are drawn.
       config: of a run; equal evaluation seeds show equal tasks.
+      one_sided: with support points in one half of the range alone.
     """
 
-    def __init__(self, tasks: RegressionTasks, config: RegressionConfig):
+    def __init__(self, tasks: RegressionTasks, config: RegressionConfig, one_sided: bool = False):
         self._config = config
+        self._x = np.linspace(*tasks.input_range, 201, dtype=np.float32)
+        if one_sided:
+            tasks = tasks.one_sided()
         number = TASKS_PER_MODE * len(config.modes)
         draw = Draw(TaskStream.EVALUATION, config.eval_seed, 0, number)
         self._batch = tasks.sample(draw, config.shots_at_evaluation, num_queries=1)
-        self._curves = tasks.curves(draw, GRID).numpy()
-        self._grid = tasks.grid(draw, GRID)
+        self._curves = tasks.curves(draw, self._x).numpy()
+        self._grid = tasks.grid(draw, self._x)
 
     def predictions(self, learner: MetaLearner) -> np.ndarray:
-        """A learner's predictions on GRID, [S + 1, tasks, N]."""
+        """A learner's predictions over the range of inputs, [S + 1, tasks, N]."""
         steps = self._config.eval_steps
         return learner.after_each_step(self._batch.support, self._grid, steps).predictions.numpy()[
             ..., 0
@@ -54,6 +57,6 @@ class ShownTasks:
         return {"predictions_before": self._figure(before), "predictions": self._figure(after)}
 
     def _figure(self, predicted: list[Prediction]) -> Figure:
-        batch = self._batch
-        modes = self._config.modes
-        return predictions(GRID, self._curves, batch.support, modes, batch.mode.numpy(), predicted)
+        modes, support = self._config.modes, self._batch.support
+        of_each = self._batch.mode.numpy()
+        return predictions(self._x, self._curves, support, modes, of_each, predicted)

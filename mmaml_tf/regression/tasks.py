@@ -16,6 +16,10 @@ class RegressionTasks(FewShotTasks, Protocol):
     def input_size(self) -> int:
         """Numbers in an x."""
 
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """The lowest and the highest of them that figures show."""
+
     def told(self) -> Self:
         """The same tasks, whose inputs say which function it is."""
 

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from mmaml_tf.reporting.evaluation import BEFORE_MODULATION
 from mmaml_tf.reporting.seeds import half_width
@@ -188,7 +189,8 @@ def embedding_map(
     # the same of every task, that is zero, and scikit-learn crashes on what comes of it.
     start = "pca" if np.ptp(embeddings[chosen], axis=0).max() > 0 else "random"
     tsne = TSNE(perplexity=perplexity, init=start, random_state=seed)
-    points = tsne.fit_transform(embeddings[chosen])
+    with threadpool_limits(1):  # on busy cores OpenMP's threads wait for each other for a minute
+        points = tsne.fit_transform(embeddings[chosen])
     figure, axes = plt.subplots(figsize=(4.5, 4.5))
     for index, name in enumerate(names):
         members = points[labels[chosen] == index]

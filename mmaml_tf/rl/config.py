@@ -63,6 +63,7 @@ class RlConfig(RunConfig):
     KIND = DATA = "rl"
     GROUPS = {
         "inner_loop": ("inner_steps", "inner_lr", "first_order"),
+        "steps_in_training": (),
         "eval_steps": ("eval_steps",),
         "modulation": ("modulation", "encoder", "encoder_units", "embedding_trajectories"),
         "learned_rates": ("learned_rates",),
@@ -101,7 +102,7 @@ class RlConfig(RunConfig):
         self.require_widths("hidden_units", "100,100")
         self.require("modes", len(self.modes) > 0, "a mixture has one or more")
         self.require_each_mode(self.modes, "meta_batch_size", "eval_tasks")
-        if self.has("inner_loop") and not self.has("inner_steps"):
+        if self.has("inner_loop") and not self.has("steps_in_training"):
             self.require(
                 "inner_steps", self.inner_steps == 0, f"--method={self.method} trains without"
             )

@@ -25,6 +25,7 @@ from mmaml_tf.rl.sampler import Sampler
 from mmaml_tf.rl.tasks import GoalTasks
 from mmaml_tf.tasks import TaskStream
 from mmaml_tf.training import fit
+from mmaml_tf.training.callbacks import Validation
 from mmaml_tf.training.run_folder import RunFolder
 
 METRIC = "return"
@@ -32,7 +33,7 @@ LABEL = "mean return"
 # The best training return picks the model ([MAML]), as it is after the update that followed. The
 # mean over so many logging intervals decides: one batch of tasks says little (choice).
 PICKED_BY = 5
-# Tasks, as many of each mode, and rollouts whose positions an evaluation keeps for the figures.
+# Tasks, of modes in turn, and rollouts whose positions an evaluation keeps for the figures.
 FIGURE_TASKS, FIGURE_ROLLOUTS = 4, 5
 
 
@@ -127,7 +128,7 @@ class RlDomain:
         def training_return() -> float:
             return float(learner.trackers["return_after"].result())
 
-        picked = fit.Validation("return_after", training_return, PICKED_BY)
+        picked = Validation("return_after", training_return, PICKED_BY)
         fit.train(learner, self.config, folder, lambda iteration: iteration, picked)
         print(f"best training return: iteration {fit.restore(learner, folder)}")
 

@@ -68,7 +68,7 @@ def inner_loop(config: RlConfig) -> InnerLoop:
 PLAIN = PolicyMethod(meta_policy, export_policy)
 LEARNED_RATES = PLAIN._replace(build=functools.partial(meta_policy, learned_rates=True))
 # Those whose training takes the steps that their evaluation takes.
-ADAPTED = ("inner_loop", "inner_steps", "eval_steps", "meta_update")
+ADAPTED = ("inner_loop", "steps_in_training", "eval_steps", "meta_update")
 FINE_TUNED = ("inner_loop", "eval_steps")
 WITHOUT_STEPS = {"rl": dict(inner_steps=0)}
 

@@ -53,7 +53,7 @@ class PolicyLearner(keras.Model):
         gae_lambda: float,
         draw_tasks: Callable[[int], GoalTasks],
         meta_update: MetaUpdate,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.discount = discount

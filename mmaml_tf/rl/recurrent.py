@@ -1,6 +1,7 @@
 """Gaussian policies with a memory."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,7 +27,9 @@ class RecurrentPolicy(keras.layers.Layer):
     # All tasks have the same weights; a `TaskNetwork` may have several sets.
     num_groups = 1
 
-    def __init__(self, inputs_size: int, hidden_units: Sequence[int], action_size: int, **kwargs):
+    def __init__(
+        self, inputs_size: int, hidden_units: Sequence[int], action_size: int, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.grus = [
             LongGRU(units, return_sequences=True, name=f"gru_{index}")

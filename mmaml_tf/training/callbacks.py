@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import keras
 import tensorflow as tf
@@ -39,6 +39,22 @@ class StopOnNonFinite(keras.callbacks.Callback):
             )
 
 
+class Validation(NamedTuple):
+    """How a run picks the checkpoint that it is judged by.
+
+    Attributes:
+      name: what metrics.csv calls the score.
+      score: measures the learner on validation tasks; more is better. The supervised domains' is a
+        `tf.function`.
+      over: the mean over so many validations decides, where a single one says little; metrics.csv
+        calls it `recent_<name>`.
+    """
+
+    name: str
+    score: Callable[[], float | tf.Tensor]
+    over: int = 1
+
+
 class KeepBest(keras.callbacks.Callback):
     """Validates after every logging interval and keeps the best checkpoint so far.
 
@@ -47,23 +63,14 @@ class KeepBest(keras.callbacks.Callback):
     Args:
       folder: of the run; its metrics.csv has the earlier scores.
       learner: a built and compiled model.
-      name, score, over: see `mmaml_tf.training.fit.Validation`.
+      validation: how.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        learner: keras.Model,
-        name: str,
-        score: Callable[[], float | tf.Tensor],
-        over: int,
-    ):
+    def __init__(self, folder: RunFolder, learner: keras.Model, validation: Validation):
         super().__init__()
         self.best = BestCheckpoint(folder.best_checkpoint, learner)
         self.folder = folder
-        self.name = name
-        self.score = score
-        self.over = over
+        self.validation = validation
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Takes up the scores that a resumed run had.
@@ -72,17 +79,19 @@ class KeepBest(keras.callbacks.Callback):
           RunFileError: if the best one's can't be read.
         """
         self.best.score()
-        self.scores = deque(self.folder.metrics.column(self.name), maxlen=self.over)
+        name, _, over = self.validation
+        self.scores = deque(self.folder.metrics.column(name), maxlen=over)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Validates."""
-        score = float(self.score())
+        name, measure, over = self.validation
+        score = float(measure())
         self.scores.append(score)
         recent = sum(self.scores) / len(self.scores)
         if logs is not None:
-            logs[self.name] = score
-            if self.over > 1:
-                logs[f"recent_{self.name}"] = recent
+            logs[name] = score
+            if over > 1:
+                logs[f"recent_{name}"] = recent
         self.best.offer(recent)
 
 

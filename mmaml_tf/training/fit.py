@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,6 +23,7 @@ from mmaml_tf.training.callbacks import (
     Progress,
     SaveCheckpoints,
     StopOnNonFinite,
+    Validation,
 )
 from mmaml_tf.training.checkpoints import Checkpoints
 from mmaml_tf.training.provenance import RecordProvenance
@@ -55,23 +56,6 @@ def compile_learner(learner: MetaLearner, config: FewShotConfig, steps_per_call:
         # A call must not run past the end of a logging interval.
         steps_per_execution=math.gcd(steps_per_call, config.log_every),
     )
-    learner.optimizer.build(learner.trainable_variables)
-
-
-class Validation(NamedTuple):
-    """How a run picks the checkpoint that it is judged by.
-
-    Attributes:
-      name: what metrics.csv calls the score.
-      score: measures the learner on validation tasks; more is better. The supervised domains' is a
-        `tf.function`.
-      over: the mean over so many validations decides, where a single one says little; metrics.csv
-        calls it `recent_<name>`.
-    """
-
-    name: str
-    score: Callable[[], float | tf.Tensor]
-    over: int = 1
 
 
 def restore(learner: keras.Model, folder: RunFolder) -> int:
@@ -140,7 +124,7 @@ def train(
     writers = []
     if workers.is_first:
         if validation is not None:
-            writers.append(KeepBest(folder, learner, *validation))
+            writers.append(KeepBest(folder, learner, validation))
         writers += [
             Progress(config.iterations),
             MetricsCsv(folder),
