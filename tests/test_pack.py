@@ -10,7 +10,7 @@ from mmaml_tf.errors import RunError
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import command, tiny_flags
-from tools import model_card, pack, regenerate, rows, tables
+from tools import pack, places, regenerate, rows, tables
 
 # The method that builds fastest, for what does not depend on it.
 MAML = ["--domain=regression_2mode", *tiny_flags("maml")]
@@ -22,8 +22,7 @@ pytestmark = pytest.mark.usefixtures("in_empty_folder")
 @pytest.fixture
 def pack_here(in_empty_folder, monkeypatch):
     """Packs a run into the empty folder, where all else is kept, too."""
-    for module in (pack, regenerate, model_card):
-        monkeypatch.setattr(module, "ROOT", in_empty_folder)
+    monkeypatch.setattr(places, "ROOT", in_empty_folder)
     monkeypatch.setattr(tables, "write", lambda: None)
     return lambda path, **options: pack.pack(RunFolder(path), **options)
 

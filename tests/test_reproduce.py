@@ -17,7 +17,7 @@ import pytest
 from mmaml_tf.errors import RunError
 from mmaml_tf.reporting.evaluation import write_evaluation
 from tests.runs import tiny_domain, tiny_flags
-from tools import model_card, pack, plan, regenerate, reproduce, rows, side_by_side, tables
+from tools import pack, places, plan, regenerate, reproduce, rows, side_by_side
 from tools.plan import Plan, Run, State
 from tools.row import Place, Row, Table
 from tools.side_by_side import Step, run_all
@@ -32,11 +32,9 @@ CONFIG = tiny_domain("maml").config
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
     """An empty folder in which the tools keep what they make, with one tiny row."""
-    for module in (plan, pack, regenerate, model_card):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(tables, "PRETRAINED", tmp_path / "pretrained")
-    monkeypatch.setattr(tables, "DOCUMENTS", (tmp_path / "README.md",))
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "README.md").touch()
     (tmp_path / "README.md").write_text("<!-- regression -->\n\n<!-- end -->\n")
     monkeypatch.setattr(rows, "TABLES", {"regression": Table((PLACE,), (ROW,))})
     return tmp_path

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from mmaml_tf.training.run_folder import RunFolder
-from tools import model_card, regenerate, rows, tables
+from tools import model_card, places, regenerate, rows, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = list((ROOT / "results").glob("*/*-seed*/evaluation.csv"))
@@ -17,7 +16,7 @@ PACKED = list((ROOT / "pretrained").glob("*/*/config.json"))
 
 
 def test_texts_have_the_results_as_they_are():
-    texts = {path: path.read_text() for path in tables.DOCUMENTS}
+    texts = {path: path.read_text() for path in places.texts()}
     assert tables.updated(texts) == texts
     changed = tables.updated({path: text.replace(" ± ", " +- ") for path, text in texts.items()})
     assert all(text.count(" ± ") > 20 for text in changed.values())
@@ -28,7 +27,7 @@ def test_texts_have_the_results_as_they_are():
             lines = [line for line in block.splitlines() if "| " in line or "|-" in line]
             if any("|---" in line for line in lines):
                 assert len({line.count("|") for line in lines}) == 1, block
-    readme, _ = tables.DOCUMENTS
+    readme, _ = places.texts()
     without = texts | {readme: texts[readme].replace("<!-- regression -->", "")}
     with pytest.raises(ValueError, match="regression, not 1"):
         tables.updated(without)
@@ -45,8 +44,7 @@ def test_every_row_has_its_run():
 def test_packed_weights_make_the_row_again(run, tmp_path, monkeypatch):
     domain = Path(run).parts[0]
     shutil.copytree(ROOT / "pretrained" / run, tmp_path / "pretrained" / run)
-    for module in (regenerate, model_card):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
     regenerate.regenerate(domain, measure=False)
     again, before = (
         pd.read_csv(root / "results" / run / "evaluation.csv") for root in (tmp_path, ROOT)
@@ -76,9 +74,7 @@ def test_model_cards_are_as_the_tool_makes_them(domain, tmp_path):
     served = ROOT / "pretrained" / domain / "saved_model"
     copy = tmp_path / "saved_model"
     shutil.copytree(served, copy)
-    run, evaluated = (
-        RunFolder(ROOT / part / domain / rows.SERVED[domain]) for part in ("pretrained", "results")
-    )
+    run, evaluated = (of(domain, rows.SERVED[domain]) for of in (places.kept, places.results))
     text = model_card.write(run, evaluated, copy).read_text()
     assert (served / model_card.CARD).read_text() == text
     for words in ("## Limits", "MIT", "| output |", "± ", "at commit", "`meta_batch_size`"):

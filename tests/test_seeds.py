@@ -13,7 +13,7 @@ from mmaml_tf.reporting.report import report
 from mmaml_tf.reporting.seeds import difference, grouped, half_width, over_seeds
 from mmaml_tf.training.run_folder import RunFolder
 from tests.runs import tiny_domain
-from tools import tables
+from tools import places, tables
 
 
 def evaluation(*means, ci95=0.5, num_tasks=40):
@@ -140,7 +140,7 @@ def test_curves_have_bands_over_seeds():
 
 
 def test_a_table_cell_says_how_many_seeds(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(places, "ROOT", tmp_path)
     for name, means in {
         "maml-seed0": (9.0, 1.0),
         "maml-seed2": (9.0, 3.0),

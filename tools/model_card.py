@@ -25,9 +25,8 @@ from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
-from tools import rows
+from tools import places, rows
 
-ROOT = Path(__file__).resolve().parents[1]
 CARD = "README.md"
 
 # By a domain or its kind: what its tasks are, and what is not known of the model.
@@ -110,12 +109,11 @@ def write(run: RunFolder, evaluated: RunFolder, saved_model: Path) -> Path:
 
 def write_packed(domain: str) -> Path | None:
     """Writes the card of a domain's packed SavedModel; None if it has none."""
-    saved_model = ROOT / "pretrained" / domain / RunFolder("").saved_model.name
+    saved_model = places.kept(domain).saved_model
     if domain not in rows.SERVED or not (saved_model / "saved_model.pb").exists():
         return None
     name = rows.SERVED[domain]
-    run, evaluated = (RunFolder(ROOT / part / domain / name) for part in ("pretrained", "results"))
-    return write(run, evaluated, saved_model)
+    return write(places.kept(domain, name), places.results(domain, name), saved_model)
 
 
 def _method(config: RunConfig) -> str:
@@ -195,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for domain in parser.parse_args(arguments).domain or rows.SERVED:
         try:
             if path := write_packed(domain):
-                print(path.relative_to(ROOT))
+                print(path.relative_to(places.ROOT))
         except (RunError, ConfigError, OSError) as error:
             sys.exit(f"model_card: {error}")
 

@@ -32,9 +32,7 @@ from mmaml_tf.training.run_folder import (
 )
 from mmaml_tf.training.storage import replacing
 from registry import held_run
-from tools import model_card, rows
-
-ROOT = Path(__file__).resolve().parents[1]
+from tools import model_card, places, rows
 
 
 def pack(
@@ -65,13 +63,13 @@ def pack(
     name = name or f"{config.label}-seed{config.seed}"
     if not re.fullmatch(r"\w[\w.+-]*", name) or name == RunFolder("").saved_model.name:
         raise RunError(f"{name} is no name for a packed run: letters, digits, '_', '-', '+', '.'")
-    target = RunFolder(ROOT / "pretrained" / config.domain / name)
+    target = places.kept(config.domain, name)
     if target.path.resolve() == source.path.resolve():
         raise RunError(f"{source.path} is packed already")
     reached = source.metrics.last_iteration()
     if target.path.exists():
         _require_replaceable(target, config, reached, record, force)
-    results = RunFolder(ROOT / "results" / config.domain / name)
+    results = places.results(config.domain, name)
     if record and not force and results.evaluation_file.exists():
         _require_same(results, config)
     learner = registration.build(config).build_learner()
@@ -147,7 +145,7 @@ def serve(packed: RunFolder) -> Path:
     name = rows.SERVED.get(config.domain, "no run")
     if name != packed.path.name:
         raise RunError(f"{config.domain} is to serve {name} (SERVED in tools/rows.py)")
-    evaluated = RunFolder(ROOT / "results" / config.domain / packed.path.name)
+    evaluated = places.results(config.domain, packed.path.name)
     if not evaluated.evaluation_file.exists():
         raise RunError(f"{evaluated.path} has no evaluation: tools.regenerate makes it")
     target = RunFolder(packed.path.parent)
@@ -204,9 +202,9 @@ def main() -> None:
         path, name = named(argument)
         try:
             packed = pack(RunFolder(path), name, chosen.resumable, chosen.force, chosen.record)
-            print(packed.relative_to(ROOT))
+            print(packed.relative_to(places.ROOT))
             if chosen.served:
-                print(serve(RunFolder(packed)).relative_to(ROOT))
+                print(serve(RunFolder(packed)).relative_to(places.ROOT))
         except (RunError, ConfigError, OSError) as error:
             sys.exit(f"pack: {error}")
 

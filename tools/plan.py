@@ -4,16 +4,15 @@ import dataclasses
 import enum
 import heapq
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import registry
 from flags.common import FLAGS
 from mmaml_tf.config import RunConfig
 from mmaml_tf.training import provenance
 from mmaml_tf.training.run_folder import RunFolder, saved_iterations
+from tools import places
 from tools.row import Flags, Training, joined
 
-ROOT = Path(__file__).resolve().parents[1]
 PAPER = "paper"
 # That are looked for.
 MAX_SEEDS = 20
@@ -53,17 +52,17 @@ class Run:
     @property
     def folder(self) -> RunFolder:
         """Where it is trained."""
-        return RunFolder(ROOT / self.path)
+        return RunFolder(places.ROOT / self.path)
 
     @property
     def kept(self) -> RunFolder:
         """Where it is packed."""
-        return RunFolder(ROOT / "pretrained" / self.training.domain / self.name)
+        return places.kept(self.training.domain, self.name)
 
     @property
     def results(self) -> RunFolder:
         """Where its evaluation is kept."""
-        return RunFolder(ROOT / "results" / self.training.domain / self.name)
+        return places.results(self.training.domain, self.name)
 
     @property
     def flags(self) -> Flags:

@@ -14,7 +14,6 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from mmaml_tf.config import ConfigError
 from mmaml_tf.errors import RunError
@@ -23,9 +22,7 @@ from mmaml_tf.reporting.domain import ReportedRun
 from mmaml_tf.reporting.report import report
 from mmaml_tf.training.run_folder import RunFolder
 from registry import held_run
-from tools import model_card, tables
-
-ROOT = Path(__file__).resolve().parents[1]
+from tools import model_card, places, tables
 
 
 def regenerate(domain: str, measure: bool) -> None:
@@ -35,9 +32,9 @@ def regenerate(domain: str, measure: bool) -> None:
       RunError: if a packed run can't be read.
     """
     runs = []
-    for path in sorted((ROOT / "pretrained" / domain).glob("*/config.json")):
+    for path in sorted(places.kept(domain).path.glob("*/config.json")):
         packed = RunFolder(path.parent)
-        output = RunFolder(ROOT / "results" / domain / packed.path.name)
+        output = places.results(domain, packed.path.name)
         config, registration = held_run(packed)
         built = registration.build(config)
         # Of a run that was recorded without its weights, the evaluation is what is kept.
@@ -47,7 +44,7 @@ def regenerate(domain: str, measure: bool) -> None:
         label = re.sub(r"-seed\d+$", "", packed.path.name)
         runs.append(ReportedRun(built, packed, output, label))
         output.evaluated_config(config)  # or it is another run's
-    report(runs, ROOT / "results" / domain)
+    report(runs, places.results(domain).path)
     model_card.write_packed(domain)
 
 
@@ -64,7 +61,7 @@ def regenerate_all(domains: Iterable[str], measure: bool = False) -> None:
 
 def main() -> None:
     """Parses the command line, regenerates."""
-    packed = sorted({path.parts[-3] for path in (ROOT / "pretrained").glob("*/*/config.json")})
+    packed = sorted({path.parts[-3] for path in places.kept("").path.glob("*/*/config.json")})
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

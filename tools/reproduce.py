@@ -29,12 +29,12 @@ from mmaml_tf.training.callbacks import time_text
 from mmaml_tf.training.run_folder import LOCK, RunFolder
 from mmaml_tf.training.storage import replacing
 from registry import held_run
-from tools import pack, plan, regenerate, rows
+from tools import pack, places, plan, regenerate, rows
 from tools.plan import Plan, Run, State
 from tools.row import Training
 from tools.side_by_side import Step, run_all
 
-SCRIPT = Path(__file__).resolve().parents[1] / "run_experiment.py"
+SCRIPT = places.ROOT / "run_experiment.py"
 FAILED, INTERRUPTED = 1, 130
 # A job: a training, then the further evaluations of its weights.
 Job = list[Plan]
@@ -148,7 +148,7 @@ def execute(jobs: Sequence[Job], num_slots: int, on_gpu: bool) -> dict[str, str]
         ended = f"{num_ended} of {len(commands)} ended, {len(failed)} failed"
         return f"{ended}; {at}; {remaining(now, num_slots, on_gpu)} left"
 
-    return run_all(commands, num_slots, plan.ROOT, progress)
+    return run_all(commands, num_slots, places.ROOT, progress)
 
 
 def _progress(part: Plan) -> str:

@@ -17,13 +17,9 @@ from mmaml_tf.reporting.evaluation import read_evaluation
 from mmaml_tf.reporting.seeds import over_seeds
 from mmaml_tf.training.run_files import write_atomically
 from mmaml_tf.training.run_folder import RunFolder
-from tools import rows
+from tools import places, rows
 from tools.row import Table, joined
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
-# Each table is in one of them, between `<!-- name -->` and `<!-- end -->`.
-DOCUMENTS = (RESULTS.parent / "README.md", RESULTS / "README.md")
-PRETRAINED = RESULTS.parent / "pretrained"
 NOT_RUN = "–"
 # Trained with 10 points; the shots by which it is evaluated, and the steps that the papers show.
 SINUSOID_SHOTS, SINUSOID_STEPS = {5: "k5", 10: "", 20: "k20"}, (1, 5, 10)
@@ -33,7 +29,7 @@ def runs_of(domain: str, label: str) -> list[Path]:
     """The folders in results/ of a row's trainings that were evaluated, by seed."""
     named = {
         int(match[1]): path.parent
-        for path in (RESULTS / domain).glob(f"{label}-seed*/evaluation.csv")
+        for path in places.results(domain).path.glob(f"{label}-seed*/evaluation.csv")
         if (match := re.fullmatch(rf"{re.escape(label)}-seed(\d+)", path.parent.name))
     }
     return [named[seed] for seed in sorted(named)]
@@ -93,9 +89,9 @@ def measured(
         return [f"{scale * value:.{decimals}f}" for value in table[column]]
 
     pairs = zip(texts("mean"), texts("ci95"), strict=True)
-    target = found[0] if single else RESULTS / domain / "table.md"
+    target = found[0] if single else places.results(domain).path / "table.md"
     return Measured(
-        target.relative_to(RESULTS.parent).as_posix(),
+        target.relative_to(places.ROOT).as_posix(),
         len(found),
         dict(zip(table["step"], (f"{mean} ± {ci}" for mean, ci in pairs), strict=True)),
         {} if single else dict(zip(table["step"], texts("ci95_tasks"), strict=True)),
@@ -104,8 +100,8 @@ def measured(
 
 def iterations(domain: str, label: str) -> str:
     """How many a row's trainings have taken: `15,000`, or from the fewest to the most."""
-    folders = [PRETRAINED / domain / path.name for path in runs_of(domain, label)]
-    counts = [RunFolder(path).metrics.last_iteration() for path in folders]
+    folders = [places.kept(domain, path.name) for path in runs_of(domain, label)]
+    counts = [folder.metrics.last_iteration() for folder in folders]
     return "–".join(f"{count:,}" for count in dict.fromkeys([min(counts), max(counts)]))
 
 
@@ -235,15 +231,15 @@ def updated(texts: Mapping[Path, str]) -> dict[Path, str]:
     new = dict(texts)
     for name, table in rows.TABLES.items():
         made = WRITERS.get(name, returns)(table)
-        places = 0
+        found_in = 0
         for document, text in new.items():
-            beside = document.parent.relative_to(RESULTS.parent).as_posix()
+            beside = document.parent.relative_to(places.ROOT).as_posix()
             lines = made if beside == "." else made.replace(f"]({beside}/", "](")
             marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
             new[document], found = re.subn(marked, rf"\g<1>{lines}\g<2>", text, flags=re.DOTALL)
-            places += found
-        if places != 1 and (places or _has_results(table)):
-            raise ValueError(f"the texts have {places} places for the table {name}, not 1")
+            found_in += found
+        if found_in != 1 and (found_in or _has_results(table)):
+            raise ValueError(f"the texts have {found_in} places for the table {name}, not 1")
     return new
 
 
@@ -253,7 +249,7 @@ def _has_results(table: Table) -> bool:
 
 def write() -> None:
     """Writes the tables into the documents."""
-    for document, text in updated({path: path.read_text() for path in DOCUMENTS}).items():
+    for document, text in updated({path: path.read_text() for path in places.texts()}).items():
         write_atomically(document, text)
 
 
