@@ -45,8 +45,9 @@ def float64():
 
 @pytest.fixture
 def in_empty_folder(tmp_path, monkeypatch):
-    """Where relative paths lead to."""
+    """Where relative paths lead to, MuJoCo writes its log, and images are cached."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
 

@@ -66,9 +66,14 @@ def make_learner(
         learner = MultiMAML(model, num_modes=2, **settings)
     else:
         learner = MAML(model, **settings)
+    return generic(learner, seed=seed)
+
+
+def generic(learner, size=0.1, seed=0):
+    """No zero biases and no equal rates: they would hide mistakes."""
     rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes
-        variable.assign_add(0.1 * rng.normal(size=variable.shape))
+    for variable in learner.trainable_variables:
+        variable.assign_add(size * rng.normal(size=variable.shape))
     return learner
 
 

@@ -12,6 +12,7 @@ from mmaml_tf.learners.maml import MAML
 from mmaml_tf.learners.mumomaml import MuMoMAML
 from mmaml_tf.networks.models import conv_net
 from mmaml_tf.tasks import Examples, TaskBatch
+from tests.learners import generic
 
 FILTERS = (10, 4)  # more than the 9 pixels that a first filter sees: it is computed differently
 ENCODER_FILTERS = (11, 3)
@@ -46,10 +47,7 @@ def make_learner(modulation=None, batching="map", model=conv_net, seed=3, **sett
         learner = MuMoMAML(base, modulation=modulation, encoder=encoder, **settings)
     else:
         learner = MAML(base, **settings)
-    rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:  # no zero or one: they would hide mistakes
-        variable.assign_add(0.1 * rng.normal(size=variable.shape))
-    return learner
+    return generic(learner, seed=seed)
 
 
 def character_names():

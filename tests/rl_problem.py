@@ -20,6 +20,7 @@ from mmaml_tf.rl.domain import RlDomain
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.meta_trpo import no_update
 from mmaml_tf.rl.rollouts import Experience, Rollouts
+from tests.learners import generic
 from tests.runs import as_flags
 
 OBS, ACT, HORIZON = 2, 1, 5
@@ -105,10 +106,7 @@ def make_learner(
         modulator=Modulator(encoder(3), layer, HIDDEN) if layer else None,
         learned_rates=learned_rates,
     )
-    rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:  # no zero biases: they would hide mistakes
-        variable.assign_add(0.3 * rng.normal(size=variable.shape))
-    return learner
+    return generic(learner, 0.3, seed)
 
 
 def make_rollouts(seed=0, num_tasks=3, num_rollouts=2):

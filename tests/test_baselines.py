@@ -12,7 +12,7 @@ from mmaml_tf.learners.finetuned import FineTuned
 from mmaml_tf.learners.nearest_neighbour import NearestNeighbour
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.tasks import Draw, TaskStream
-from tests.learners import check_along_a_direction, check_every_variable, make_batch
+from tests.learners import check_along_a_direction, check_every_variable, generic, make_batch
 from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_domain as tiny_omniglot
 from tests.runs import tiny_domain
@@ -79,12 +79,10 @@ def test_finetune_trains_on_all_classes(tmp_path):
 def test_a_finetuned_head_starts_at_zero_and_is_not_trained(float64):
     model = conv_net((6, 6, 1), 3, (4, 4))
     learner = FineTuned(model, num_classes=7, loss="cross_entropy", inner_lr=0.1)
-    rng = np.random.default_rng(0)
-    for variable in learner.trainable_variables:
-        variable.assign_add(rng.normal(size=variable.shape))
+    generic(learner, 1.0)
     (group,) = learner.parameter_groups()
     assert not any(variable is weight for variable in group for weight in model.layers[-1].weights)
-    x, y = tf.constant(rng.normal(size=[2, 3, 6, 6, 1])), tf.constant([[0, 1, 2]] * 2)
+    x, y = tf.random.normal([2, 3, 6, 6, 1], dtype=tf.float64), tf.constant([[0, 1, 2]] * 2)
     predictions = learner.after_each_step(mm.Examples(x, y), x, 1).predictions.numpy()
     np.testing.assert_array_equal(predictions[0], 0)
     assert (np.abs(predictions[1]).max((1, 2)) > 1e-3).all()

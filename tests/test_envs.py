@@ -31,9 +31,7 @@ HORIZONS = {NAVIGATION_2D: 100, HALF_CHEETAH_LOCATION: 200, HALF_CHEETAH_SPEED: 
 DIVERGING = [(0, 1001.0, False), (5, 1e6, True), (5, 1e11, True)]
 
 
-@pytest.fixture(autouse=True)
-def _folder_for_mujoco_log(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes its log into the working folder
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def make(env_id, **kwargs):

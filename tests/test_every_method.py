@@ -12,11 +12,7 @@ from tests.omniglot_fixture import write_archives
 from tests.omniglot_runs import tiny_flags as tiny_omniglot
 from tests.runs import command, tiny_domain, tiny_flags
 
-
-@pytest.fixture(autouse=True)
-def in_empty_folder(in_empty_folder, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(in_empty_folder / "cache"))
-    return in_empty_folder
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def check(folder, has_steps):

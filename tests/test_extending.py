@@ -177,3 +177,12 @@ def test_a_setting_that_is_none_is_named():
     for modes in (("a", "a"), ("a", "all")):
         with pytest.raises(ConfigError, match="each needs a name of its own"):
             RegressionConfig.of_settings(vars(config) | dict(modes=modes))
+
+
+@pytest.mark.parametrize(
+    "given", [dict(encoder=mm.MAML), dict(encoder=abs), dict(modulation=mm.AffineModulation)]
+)
+def test_an_encoder_is_a_layer_and_not_its_class(given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"^{name}=.*: must be a registered name, or a "):
+        mm.MuMoMAML(mlp(L.Dense(8, "relu")), **given)

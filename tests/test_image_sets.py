@@ -49,10 +49,7 @@ def sets(tmp_path_factory):
     return root
 
 
-@pytest.fixture(autouse=True)
-def in_empty_folder(in_empty_folder, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(in_empty_folder / "cache"))
-    return in_empty_folder
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def test_a_folder_and_its_zip_are_the_same_set(sets, tmp_path):

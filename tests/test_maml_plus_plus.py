@@ -9,7 +9,7 @@ import mmaml_tf as mm
 from flags import omniglot_config
 from mmaml_tf.networks.models import conv_net, mlp
 from tests import omniglot_fixture
-from tests.learners import check_along_a_direction, make_batch
+from tests.learners import check_along_a_direction, generic, make_batch
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 OFF = dict(
@@ -38,13 +38,6 @@ def learner_of(model, iteration=0, **settings):
 
 def in_graph(learner, batch):
     return tf.function(learner.meta_gradients, autograph=False)(batch)
-
-
-def generic(learner, seed=0):
-    rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:
-        variable.assign_add(0.1 * rng.normal(size=variable.shape))
-    return learner
 
 
 @pytest.mark.parametrize("make", [curves, images])

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import mmaml_tf as mm
 from mmaml_tf.networks.models import conv_net, mlp
-from tests.learners import check_every_variable, make_batch, meta_gradient
+from tests.learners import check_every_variable, generic, make_batch, meta_gradient
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 METHODS = {
@@ -21,14 +21,6 @@ METHODS = {
 
 def network():
     return mlp(1, (7, 6), 1, kernel_initializer="he_normal")
-
-
-def generic(learner, seed=0):
-    """No zero biases and no equal rates: they would hide mistakes."""
-    rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:
-        variable.assign_add(0.1 * rng.normal(size=variable.shape))
-    return learner
 
 
 @pytest.mark.parametrize("name", METHODS)

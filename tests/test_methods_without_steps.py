@@ -13,18 +13,11 @@ from mmaml_tf.learners.in_context import Block
 from mmaml_tf.networks.models import conv_net, mlp
 from mmaml_tf.training.storage import within_memory
 from tests import omniglot_fixture
-from tests.learners import check_along_a_direction, make_batch, meta_gradient
+from tests.learners import check_along_a_direction, generic, make_batch, meta_gradient
 from tests.runs import tiny_domain
 
 SAME = dict(rtol=1e-10, atol=1e-12)
 WAYS, SIZE = omniglot_fixture.WAYS, omniglot_fixture.SIZE
-
-
-def generic(learner, seed=0):
-    rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:
-        variable.assign_add(0.1 * rng.normal(size=variable.shape))
-    return learner
 
 
 def classifier(kind, **settings):

@@ -32,10 +32,7 @@ def data_dir(tmp_path_factory):
     return write_archives(tmp_path_factory.mktemp("omniglot"))
 
 
-@pytest.fixture(autouse=True)
-def in_empty_folder(in_empty_folder, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(in_empty_folder / "cache"))
-    return in_empty_folder
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def base(data_dir, method="mumomaml"):

@@ -25,9 +25,7 @@ ROOT = SCRIPT.parent
 SETTINGS = dict(meta_lr=0.01, log_every=2, checkpoint_every=2)
 
 
-@pytest.fixture(autouse=True)
-def caches(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from mmaml_tf.rl.recurrent import RecurrentPolicy
 from mmaml_tf.rl.rl2 import RL2
 from mmaml_tf.rl.rollouts import Experience, PolicyData
 from mmaml_tf.rl.trials import TrialData, TrialPolicy, inputs_size, trial_of
+from tests.learners import generic
 from tests.rl_problem import (
     ACT,
     BANDIT_GOALS,
@@ -31,20 +32,12 @@ def draw(domain, num_tasks=4, seed=0):
     return domain.tasks(domain.goals.sample(rng, num_tasks)[0], rng)
 
 
-def generic(learner, seed=0):
-    """Gives a learner weights that let memory be seen in its outputs."""
-    rng = np.random.default_rng(seed)
-    for variable in learner.trainable_variables:
-        variable.assign_add(0.5 * rng.normal(size=variable.shape))
-    return learner
-
-
 def make_learner(units=(4, 3), seed=3):
     """Two GRUs, in Keras's current float type."""
     keras.utils.set_random_seed(seed)
     network = RecurrentPolicy(inputs_size(OBS, ACT), units, ACT)
     settings = dict(discount=0.9, gae_lambda=0.8, draw_tasks=None, meta_update=None)
-    return generic(RL2(network, 2, **settings))
+    return generic(RL2(network, 2, **settings), 0.5)
 
 
 def make_experience(learner, num_trials=2):
@@ -132,7 +125,7 @@ def ending_domain(**settings):
 
 def test_the_state_lasts_through_a_trial_and_no_longer(monkeypatch):
     domain = ending_domain()
-    learner = generic(domain.build_learner())
+    learner = generic(domain.build_learner(), 0.5)
     said, call = [], TrialPolicy.__call__
     monkeypatch.setattr(
         TrialPolicy, "__call__", lambda self, seen: said.append(call(self, seen)) or said[-1]
@@ -173,7 +166,7 @@ def test_batched_equals_one_by_one():
         own = (part[row : row + 1] for part in (query.observations, query.weights > 0))
         np.testing.assert_allclose(learner.network(*own)[0], batched[row], atol=1e-6)
     domain = ending_domain()
-    learner = generic(domain.build_learner())
+    learner = generic(domain.build_learner(), 0.5)
     tasks = draw(domain)
     adaptation = learner.adapt_to(tasks, 1)
     for task in range(4):
@@ -226,7 +219,7 @@ def test_it_learns_to_find_out_what_a_bandit_pays_for():
 
 def test_the_saved_model_remembers_likewise(tmp_path):
     domain = tiny_domain("rl2")
-    learner = generic(domain.build_learner())
+    learner = generic(domain.build_learner(), 0.5)
     domain.export(learner, tmp_path / "model")
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
     policy = learner.play(draw(domain), 0)

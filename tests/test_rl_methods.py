@@ -10,6 +10,7 @@ from mmaml_tf.rl import trpo
 from mmaml_tf.rl.learner import MetaPolicy
 from mmaml_tf.rl.rollouts import Rollouts
 from mmaml_tf.tasks import TaskStream
+from tests.learners import generic
 from tests.rl_problem import make_experience, make_learner, make_rollouts, tiny_domain, tiny_flags
 from tests.runs import command
 from tests.trpo_checks import check_gradient, explicit_fisher, updater
@@ -171,10 +172,7 @@ def test_only_the_context_adapts():
 @pytest.mark.parametrize("method", ["meta_sgd", "context", "modulation"])
 def test_the_saved_model_adapts_likewise(method, tmp_path):
     domain = tiny_domain(method)
-    learner = domain.build_learner()
-    rng = np.random.default_rng(0)
-    for variable in learner.trainable_variables:
-        variable.assign_add(0.2 * rng.normal(size=variable.shape))
+    learner = generic(domain.build_learner(), 0.2)
     domain.export(learner, tmp_path / "model")
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
     # Of two actions, as the environment has them; in its units.
@@ -198,7 +196,7 @@ def test_the_saved_model_adapts_likewise(method, tmp_path):
         state = signatures["adapt"](**given(rollouts[step]), step=tf.constant(step), **state)
         data = learner.policy_data(rollouts[step])
         fast = learner.inner_step(fast, tau, data, tf.constant(alpha))
-    seen = tf.constant(rng.normal(size=(3, 4, 2)), tf.float32)
+    seen = tf.random.normal([3, 4, 2])
     served = signatures["act"](observations=seen, seed=tf.constant([1, 2]), **state)
     mean, _ = tf.split(learner.outputs(seen, fast, tau), 2, -1)
     np.testing.assert_allclose(served["mean_actions"], 0.1 * mean, atol=1e-5)

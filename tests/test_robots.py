@@ -39,9 +39,7 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _folder_for_mujoco_log(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes its log into the working folder
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def make_vec(env_id, num_envs, **kwargs):

@@ -9,7 +9,7 @@ from mmaml_tf import encoders
 from mmaml_tf.layers.modulation import Modulation, modulation_named
 from mmaml_tf.learners.gradient_based import GradientBased
 from mmaml_tf.learners.modulator import Modulator
-from mmaml_tf.learners.options import require_one_of
+from mmaml_tf.learners.options import require_kind, require_one_of
 from mmaml_tf.methods import register
 from mmaml_tf.tasks import Examples
 
@@ -55,6 +55,8 @@ class MuMoMAML(GradientBased):
             encoder = known[encoder]()
         if isinstance(modulation, str):
             modulation = modulation_named(modulation)
+        require_kind("encoder", encoder, keras.layers.Layer)
+        require_kind("modulation", modulation, Modulation)
         super().__init__(model, modulation=modulation, inner_clip_norm=inner_clip_norm, **settings)
         self.modulator = Modulator(encoder, modulation, self.network.site_units, head_initializer)
         examples = (1, 2)  # of one task, with two of them: omega is the same for any numbers

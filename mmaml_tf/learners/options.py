@@ -27,6 +27,14 @@ def require_at_least(name: str, value: Any, minimum: float, kind: Any = numbers.
         raise ValueError(f"{name}={value!r}: must be {what}, {minimum} or more")
 
 
+def require_kind(name: str, value: Any, kind: type) -> None:
+    """Raises ValueError unless an argument that is no name is of a kind, such as a Keras layer."""
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"{name}={value!r}: must be a registered name, or a {kind.__name__} object"
+        )
+
+
 def require_one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raises ValueError unless an argument is one of the allowed."""
     if value not in allowed:
