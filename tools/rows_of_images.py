@@ -184,7 +184,7 @@ FIVE_SHOTS = {"k5": ("--eval_shots=5", "--eval_queries=5")}
 MINI_IMAGENET = Table(
     (_mini_imagenet(1), _mini_imagenet(5)),
     (
-        _on_mini_imagenet("MAML", "maml", "48.70 ± 1.84", "63.11 ± 0.92", flags_at=_first(6000)),
+        _on_mini_imagenet("MAML", "maml", "48.70 ± 1.84", "63.11 ± 0.92", flags_at=_first(5000)),
         _on_mini_imagenet(
             "MAML, first order",
             "maml",
@@ -201,7 +201,7 @@ MINI_IMAGENET = Table(
             "nearest_neighbour",
             "41.08 ± 0.70",
             "51.04 ± 0.65",
-            flags_at=_first(4000),
+            flags_at=_first(2500),
             evaluations=FIVE_SHOTS,
         ),
         _on_mini_imagenet(
@@ -209,7 +209,7 @@ MINI_IMAGENET = Table(
             "finetune",
             "28.86 ± 0.54",
             "49.79 ± 0.79",
-            flags_at=_first(4000),
+            flags_at=_first(1250),
             evaluations=FIVE_SHOTS,
             steps=15,
         ),

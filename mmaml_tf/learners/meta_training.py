@@ -131,15 +131,15 @@ class MetaTraining(keras.Model):
             )
         return history
 
-    def evaluate(self, tasks: Any, steps: int | None = None, **options: Any) -> Any:
+    def evaluate(self, x: Any, **options: Any) -> Any:
         """Keras's, on a dataset of `TaskBatch`: the means over its tasks of the query loss (and the
         metric) after the steps, and of the support loss before them.
 
         Raises:
           ValueError: for a stream without an end, unless `steps` says how much of it.
         """
-        require_end("steps", steps, tasks)
-        return super().evaluate(tasks, steps=steps, **options)
+        require_end("steps (of fit: validation_steps)", options.get("steps"), x)
+        return super().evaluate(x, **options)
 
     @property
     def iteration(self) -> tf.Tensor:
