@@ -58,8 +58,10 @@ class Measured:
         return f"[{_distinct(self.shown, chosen)}]({self.link}){self._seeds(chosen)}"
 
     def unlinked(self, step: int) -> str:
-        """After a step, for a row that has the link at its head; empty if there is none."""
-        return self.shown[step] + self._seeds([step]) if step in self.shown else ""
+        """After a step, for a row that has the link and the number of seeds at its head; empty if
+        there is none."""
+        over_tasks = f" (tasks ± {self.over_tasks[step]})" if step in self.over_tasks else ""
+        return self.shown[step] + over_tasks if step in self.shown else ""
 
     def _seeds(self, steps: list[int]) -> str:
         if self.num_seeds == 1:
@@ -159,6 +161,8 @@ def returns(table: Table) -> str:
     for row, ours in found:
         if ours:
             line = [f"[{row.name}]({ours.link})"]
+            if ours.num_seeds > 1:
+                line[0] += f", {ours.num_seeds} seeds"
             if counts.get(row.key, usual) != usual:
                 line[0] += f", {counts[row.key]} iterations"
             for step in steps:
