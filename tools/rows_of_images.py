@@ -180,7 +180,7 @@ def _first(iterations: int) -> dict[str, Flags]:
 
 
 # A classifier of all classes is the same for any number of shots.
-FIVE_SHOTS = {"k5": ("--eval_shots=5", "--eval_queries=5")}
+FIVE_SHOTS = {"k5": ("--eval_shots=5",)}
 MINI_IMAGENET = Table(
     (_mini_imagenet(1), _mini_imagenet(5)),
     (
