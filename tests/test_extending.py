@@ -186,3 +186,15 @@ def test_an_encoder_is_a_layer_and_not_its_class(given):
     (name,) = given
     with pytest.raises(ValueError, match=f"^{name}=.*: must be a registered name, or a "):
         mm.MuMoMAML(mlp(L.Dense(8, "relu")), **given)
+
+
+@pytest.mark.parametrize("method", [mm.MetaSGD, mm.MAMLPlusPlus])
+def test_learned_rates_start_above_zero(method):
+    with pytest.raises(ValueError, match="inner_lr=0: rates that are learned start there"):
+        method(mlp(L.Dense(8, "relu")), inner_lr=0)
+
+
+def test_networks_to_average_are_trained_whole():
+    model = mlp(L.Dense(8, "relu", name="hidden"))
+    with pytest.raises(ValueError, match="adapts: every network is trained whole"):
+        mm.ParameterAverage(model, adapts=["hidden"])

@@ -112,6 +112,16 @@ class InnerLoop:
         """Of every layer that adapts: here one for all."""
         return [step_size] * num_layers
 
+    def start_of_rates(self) -> float:
+        """alpha, at which rates that are learned start.
+
+        Raises:
+          ValueError: if it is zero: what a step takes of them is by its share of alpha.
+        """
+        if self.learning_rate == 0:
+            raise ValueError("inner_lr=0: rates that are learned start there; give more than 0")
+        return self.learning_rate
+
     def at(self, number: int) -> Self:
         """The loop as it takes this step, of 0, 1, ..., S - 1: here they are alike."""
         return self
@@ -159,7 +169,7 @@ class LearnedRates(InnerLoop):
           network: that it adapts.
           add_weight: of the learner that the rates are to belong to.
         """
-        alpha = loop.learning_rate
+        alpha = loop.start_of_rates()
         rates = [
             [
                 add_weight(

@@ -141,7 +141,7 @@ class MAMLPlusPlus(GradientBased):
         steps = self.inner_loop.num_steps
         self.step_rates = []
         if rates_per_step and steps > 0:
-            alpha = self.inner_loop.learning_rate
+            alpha = self.inner_loop.start_of_rates()
             self.step_rates = [
                 self.add_weight(
                     name=f"rates_{layer.name}",

@@ -54,7 +54,8 @@ class ParameterAverage(Pretrained):
       **settings: see `GradientBased`; the steps are those of the fine-tuning.
 
     Raises:
-      ValueError: for numbers that are too low, or another c.
+      ValueError: for numbers that are too low, another c, or layers that are not to adapt: a
+        network is trained whole.
     """
 
     SETTINGS = ("inner_loop", "own_training")
@@ -71,6 +72,8 @@ class ParameterAverage(Pretrained):
         decay_to: str = "zero",
         **settings: Any,
     ):
+        if settings.get("adapts") is not None:
+            raise ValueError("adapts: every network is trained whole; leave it out")
         super().__init__(model, **settings)
         require_at_least("network_steps", network_steps, 1, numbers.Integral)
         require_at_least("network_lr", network_lr, 0)
