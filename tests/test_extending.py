@@ -198,3 +198,13 @@ def test_networks_to_average_are_trained_whole():
     model = mlp(L.Dense(8, "relu", name="hidden"))
     with pytest.raises(ValueError, match="adapts: every network is trained whole"):
         mm.ParameterAverage(model, adapts=["hidden"])
+
+
+def test_bytes_of_a_function_are_no_inputs():
+    def sample(seed):
+        return np.full([6, 1], 255, np.uint8), np.ones([6, 1], np.float32)
+
+    learner = mm.MAML(mlp(L.Dense(8, "relu")))
+    learner.compile()
+    with pytest.raises(ValueError, match="support.x holds bytes: divide by 255"):
+        learner.fit(mm.tasks.from_function(sample, 4, 3), steps_per_epoch=1, verbose=0)
