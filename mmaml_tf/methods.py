@@ -69,7 +69,8 @@ METHODS: Registry[Method] = Registry(
         "regression": _SUPERVISED,
         "classification": _SUPERVISED,
         "rl": ("mmaml_tf.rl.methods", "mmaml_tf.rl.rl2"),
-    }
+    },
+    made=lambda method: method.learner,
 )
 of = METHODS.of
 

@@ -17,10 +17,16 @@ class Registry(Generic[Entry]):
     Args:
       built_in: by kind, the modules that register the project's own: imported when asked for, as
         not everyone has what all kinds need.
+      made: the class or function that an entry is of.
     """
 
-    def __init__(self, built_in: Mapping[str, Sequence[str]]):
+    def __init__(
+        self,
+        built_in: Mapping[str, Sequence[str]],
+        made: Callable[[Entry], Any] = lambda entry: entry,
+    ):
         self._built_in = built_in
+        self._made = made
         self._entries: dict[str, dict[str, Entry]] = {}
 
     def add(self, name: str, kinds: Iterable[str], entry: Entry) -> None:
@@ -31,11 +37,8 @@ class Registry(Generic[Entry]):
         """
         for kind in kinds:
             known = self._entries.setdefault(kind, {})
-            if name in known and _origin(known[name]) != _origin(entry):
-                raise ValueError(
-                    f"{name!r} names two things of {kind}, {_origin(known[name])} and "
-                    f"{_origin(entry)}: register yours under another name"
-                )
+            if name in known:
+                require_same(name, self._made(known[name]), self._made(entry))
             known[name] = entry
 
     def register(self, name: str, *kinds: str) -> Callable[[Own], Own]:
@@ -59,8 +62,12 @@ class Registry(Generic[Entry]):
             entries.pop(name, None)
 
 
-def _origin(entry: Any) -> str:
-    """Where an entry was defined; in a notebook it may be so again."""
-    made = getattr(entry, "learner", entry)  # a method is what makes its learner
-    name = getattr(made, "__qualname__", type(made).__qualname__)
-    return f"{getattr(made, '__module__', type(made).__module__)}.{name}"
+def require_same(name: str, known: Any, made: Any) -> None:
+    """Raises ValueError unless two things of a name are one, which a notebook may define again."""
+    if _origin(known) != _origin(made):
+        module, qualname = _origin(known)
+        raise ValueError(f"{name!r} is {module}.{qualname}: register yours under another name")
+
+
+def _origin(made: Any) -> tuple[str, Any]:
+    return made.__module__, getattr(made, "__qualname__", made)

@@ -19,10 +19,10 @@ SMALL = {
     "rl_iteration": ("--repeats=1 --meta_batch_size=2 --rollouts=2", "TRPO update: "),
     "percentiles": (
         "--checkpoint=pretrained/regression_2mode/maml-seed0 --gradient_tasks=600 --eval_tasks=600",
-        "",
+        "percentile",
     ),
-    "env_rate": ("--num_envs=4 --repeats=1", ""),
-    "reachability": ("--iterations=1", ""),
+    "env_rate": ("--num_envs=4 --repeats=1", " steps/s"),
+    "reachability": ("--iterations=1", "(still "),
     "conv_step": ("--rounds=1 --steps=1 --variants maml", "sampling: "),
 }
 

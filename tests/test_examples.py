@@ -15,7 +15,6 @@ import mmaml_tf as mm
 from data.regression import MIXTURES
 from data.reinforcement import DOMAINS
 from examples import own_data, own_environment, own_families, own_model, serve
-from flags.common import FLAGS
 from mmaml_tf.layers.fallback import one_by_one
 from mmaml_tf.layers.rules import RULES
 from tests.learners import make_batch
@@ -222,8 +221,6 @@ def test_what_an_example_adds_is_a_choice_of_the_command(
     monkeypatch.chdir(tmp_path)
     flags = ["--domain=regression_2mode", *tiny_flags(method), "--iterations=2", flag]
     monkeypatch.setattr(sys, "argv", [script, *flags])
-    for name in FLAGS:
-        FLAGS[name].unparse()
     try:
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(path), run_name="__main__")

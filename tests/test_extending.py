@@ -1,5 +1,7 @@
 """What a user's own models, methods, losses and tasks may rely on, and what they are told."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -111,8 +113,12 @@ def test_one_query_has_no_statistics():
 
     with pytest.warns(UserWarning, match="batch norm takes its statistics from the queries"):
         adapted().predict([[3.0]])
-    together = adapted(bn_statistics="support").predict([[3.0], [4.0]])
-    assert together.shape == (2, 1)
+    by_support = adapted(bn_statistics="support")
+    together = by_support.predict([[3.0], [4.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = by_support.predict([[4.0]])
+    np.testing.assert_allclose(alone, together[1:], rtol=1e-6)
 
 
 def test_a_name_is_taken_once():
@@ -122,14 +128,17 @@ def test_a_name_is_taken_once():
         class Mine(mm.MAML):
             pass
 
-    with pytest.raises(ValueError, match="'mine' names two things of regression"):
+    with pytest.raises(ValueError, match="'mine' is .*Mine: register yours under another name"):
         methods.register("mine", "regression")(mm.ANIL)
     methods.METHODS.remove("mine")
     assert methods.of("regression")["anil"].learner is mm.ANIL
-    with pytest.raises(ValueError, match="'anil' names two things"):
+    with pytest.raises(ValueError, match="'anil' is mmaml_tf.learners.anil.ANIL: "):
         methods.register("anil", "regression")(Mine)
     with pytest.raises(ValueError, match="'film' is mmaml_tf.layers.modulation.FiLM"):
         modulation.register("film")(type("Own", (mm.AffineModulation,), {}))
+    with pytest.raises(ValueError, match="'conv' is mmaml_tf.networks.models.conv_net: "):
+        mm.networks.of("classification")
+        mm.networks.register("conv", "classification")(lambda *shapes: None)
 
 
 def test_a_methods_own_variables_train_or_say_so():

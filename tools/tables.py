@@ -239,8 +239,8 @@ def updated(texts: Mapping[Path, str]) -> dict[Path, str]:
         for document, text in new.items():
             beside = document.parent.relative_to(places.ROOT).as_posix()
             lines = made if beside == "." else made.replace(f"]({beside}/", "](")
-            marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-            new[document], found = re.subn(marked, rf"\g<1>{lines}\g<2>", text, flags=re.DOTALL)
+            marked = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+            new[document], found = re.subn(marked, rf"\g<1>{lines}\n\g<2>", text, flags=re.DOTALL)
             found_in += found
         if found_in != 1 and (found_in or _has_results(table)):
             raise ValueError(f"the texts have {found_in} places for the table {name}, not 1")

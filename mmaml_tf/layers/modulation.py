@@ -9,6 +9,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from mmaml_tf.registries import require_same
+
 # Of every site one [tasks, num_parameters] tensor; None where nothing is modulated.
 Tau = list[tf.Tensor] | None
 
@@ -23,9 +25,7 @@ def register(name: str) -> Callable[[type["Modulation"]], type["Modulation"]]:
     """
 
     def add(cls: type["Modulation"]) -> type["Modulation"]:
-        known = MODULATIONS.get(name, cls)
-        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ValueError(f"{name!r} is {known.__module__}.{known.__qualname__}: take another")
+        require_same(name, MODULATIONS.get(name, cls), cls)
         MODULATIONS[name] = cls
         return cls
 

@@ -126,6 +126,10 @@ class InnerLoop:
         """The loop as it takes this step, of 0, 1, ..., S - 1: here they are alike."""
         return self
 
+    def prepared(self, network: TaskNetwork, fast: Fast) -> Fast:
+        """theta' as the step begins with it."""
+        return fast
+
     def adapt(
         self,
         network: TaskNetwork,
@@ -142,7 +146,8 @@ class InnerLoop:
         """
         trajectory, first_losses = [fast], None
         for number in range(self.num_steps):
-            fast, losses = self.at(number).step(network, fast, tau, x, loss)
+            loop = self.at(number)
+            fast, losses = loop.step(network, loop.prepared(network, fast), tau, x, loss)
             trajectory.append(fast)
             first_losses = losses if first_losses is None else first_losses
         return trajectory, first_losses

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mmaml_tf.layers.fast_weights import Fast, TaskWeights
 from mmaml_tf.layers.modulation import Tau
 from mmaml_tf.learners.gradient_based import GradientBased
-from mmaml_tf.learners.inner_loop import InnerLoop, OutputLoss
+from mmaml_tf.learners.inner_loop import InnerLoop
 from mmaml_tf.learners.missing import zero_missing
 from mmaml_tf.methods import register
 from mmaml_tf.networks.plan import require_own_names
@@ -39,19 +39,6 @@ class ScheduledLoop(InnerLoop):
         """See `InnerLoop`."""
         return dataclasses.replace(self, number=number)
 
-    def step(
-        self,
-        network: TaskNetwork,
-        fast: Fast,
-        tau: Tau,
-        x: tf.Tensor,
-        loss: OutputLoss,
-        learning_rate: float | tf.Tensor | None = None,
-    ) -> tuple[Fast, tf.Tensor]:
-        """See `InnerLoop`; theta'' has the step's norms."""
-        fast = self._with_norms(network, fast)
-        return super().step(network, fast, tau, x, loss, learning_rate)
-
     def step_sizes(self, step_size: tf.Tensor, num_layers: int) -> list[tf.Tensor]:
         """See `InnerLoop`."""
         if not self.rates:
@@ -59,7 +46,8 @@ class ScheduledLoop(InnerLoop):
         step = min(self.number, self.rates[0].shape[0] - 1)
         return [step_size / self.learning_rate * rate[step] for rate in self.rates]
 
-    def _with_norms(self, network: TaskNetwork, fast: Fast) -> Fast:
+    def prepared(self, network: TaskNetwork, fast: Fast) -> Fast:
+        """See `InnerLoop`: with the step's norms."""
         if self.number == 0 or not self.norms:
             return fast
         chosen = {name: sets[min(self.number, len(sets)) - 1] for name, sets in self.norms.items()}

@@ -29,7 +29,9 @@ class Network(NamedTuple):
     filters: tuple[int, ...] | None
 
 
-NETWORKS: Registry[Network] = Registry({"classification": ("mmaml_tf.networks.models",)})
+NETWORKS: Registry[Network] = Registry(
+    {"classification": ("mmaml_tf.networks.models",)}, made=lambda network: network.build
+)
 of = NETWORKS.of
 
 
